@@ -1,0 +1,1 @@
+"""Ask what neural networks have in common."""

@@ -1,0 +1,186 @@
+"""Results: frozen, typed values that the service returns and the client hands out.
+
+They are plain dataclasses: the query layer builds them, FastAPI documents them, msgspec encodes and decodes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+JobKind = Literal["register", "mine"]
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some of a list, and the cursor of what follows (null at the end)."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A recorded layer. `first_unit` is the model-wide number of its channel 0; height and width are its grid."""
+
+    name: str
+    position: int
+    channels: int
+    height: int
+    width: int
+    first_unit: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network plus the digest of its weights. `layers` is empty in listings."""
+
+    name: str
+    family: str
+    aliases: tuple[str, ...]
+    source: str
+    weights_digest: str
+    is_generator: bool
+    units: int
+    created_at: datetime
+    details: dict[str, Any] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """A unit's response over one probe set, at its own grid. Dead: it never changes."""
+
+    probe_set: str
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+    dead: bool
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One channel of one layer."""
+
+    model: str
+    number: int
+    layer: str
+    channel: int
+    address: str
+    height: int
+    width: int
+    statistics: tuple[UnitStatistics, ...] = ()
+
+
+@dataclass(frozen=True)
+class Match:
+    """A directed match: `neighbour` is the `rank`-th best of its model for `unit`.
+
+    `reciprocal_rank` is the unit's own rank among the neighbour's matches, null beyond the kept ones;
+    `is_best_buddy`: both ranks are 1. `q_value` is the Benjamini-Hochberg value against the permutation null.
+    """
+
+    probe_set: str
+    model: str
+    layer: str
+    unit: int
+    channel: int
+    neighbour_model: str
+    neighbour_layer: str
+    neighbour_unit: int
+    neighbour_channel: int
+    correlation: float
+    rank: int
+    reciprocal_rank: int | None
+    q_value: float | None
+    is_best_buddy: bool
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """An immutable, ordered, digest-named set of images. `generator` is null for a folder of images."""
+
+    name: str
+    digest: str
+    kind: Literal["generator", "images"]
+    count: int
+    height: int
+    width: int
+    generator: str | None
+    seed: int | None
+    truncation: float | None
+    class_index: int | None
+    created_at: datetime
+    mined_models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job's life. Progress counts images; `eta_s` estimates the seconds that remain."""
+
+    id: int
+    kind: JobKind
+    state: JobState
+    parameters: dict[str, Any]
+    progress_done: int
+    progress_total: int
+    progress_note: str
+    eta_s: float | None
+    error_code: str | None
+    error_message: str | None
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    already_done: bool = False  # true when the same inputs had been mined before
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """How much two models share on a probe set: best buddies, those at q < 0.05, and what chance alone gives."""
+
+    probe_set: str
+    model: str
+    neighbour_model: str
+    best_buddies: int
+    significant_best_buddies: int
+    chance_best_buddies: float | None
+    live_units: int
+    neighbour_live_units: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `ask` understood and found. `kind` names the question; `matches` or `pairs` carry the rows."""
+
+    question: str
+    kind: Literal["matches", "best_buddies", "shared"]
+    understood: str
+    text: str
+    matches: tuple[Match, ...] = ()
+    pairs: tuple[ModelPair, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a SQL query. `types` are Postgres type names; `truncated`: there were more rows than asked for."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `rosetta doctor`."""
+
+    name: str
+    ok: bool
+    value: str
+    mend: str = ""

@@ -1,0 +1,1 @@
+"""The query side: store, jobs, queries, HTTP. It never imports torch."""

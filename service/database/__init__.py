@@ -1,0 +1,1 @@
+"""The store: schema, sessions, bulk COPY, the embedded server."""

@@ -1,0 +1,1 @@
+"""One module a noun: functions of a connection, returning results."""

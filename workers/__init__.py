@@ -1,0 +1,1 @@
+"""The mining side: torch lives here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Pure tensor code: no database, no queue."""

@@ -1,0 +1,1 @@
+"""One file a kind of job: the only place where engine and database meet."""
