@@ -1,4 +1,4 @@
-"""Names that people use, looked up: models, probe sets, units. Nothing found is an error with the nearest names."""
+"""Names that people use, looked up. What is not found is an error with the nearest names."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ from service.database.schema import layers, models, probe_sets, units
 _SUGGESTIONS = 3
 _FILLERS = re.compile(r"^(?:the|a|an|any|all|every|each)\s+|\s+(?:models?|networks?|family|zoo)$")
 _WORD = re.compile(r"[a-z]+|\d+")
+_UNIT: tuple[sa.ColumnElement[Any], ...] = (
+    units.c.number,
+    layers.c.name.label("layer"),
+    units.c.channel,
+    layers.c.height,
+    layers.c.width,
+)
 # A shorter beginning of a name would fit too much to be what a person meant.
 _SHORTEST_NICKNAME = 3
 
@@ -48,8 +55,8 @@ def probe_row(conn: sa.Connection, name: str) -> sa.Row[Any]:
 def resolve_models(conn: sa.Connection, mention: str) -> list[sa.Row[Any]]:
     """All models that a mention such as `CLIP`, `EfficientNet` or `the age net` fits, ordered by name.
 
-    Case and punctuation do not matter. The first of these that fits anything decides: a name, an alias or a family,
-    the beginning of a name or alias, words that all occur in a name.
+    Case and punctuation do not matter. The first of these that fits anything decides: a name, an alias or a
+    family, the beginning of a name or alias, words that all occur in a name.
 
     Raises:
         NotFound: when it fits none, with the nearest names.
@@ -71,11 +78,7 @@ def unit_row(conn: sa.Connection, model: sa.Row[Any], reference: UnitReference) 
         NotFound: when the model has no such unit, naming what it has.
     """
     statement = (
-        sa.select(
-            units.c.number, layers.c.name.label("layer"), units.c.channel, layers.c.height, layers.c.width
-        )
-        .join(layers, layers.c.id == units.c.layer_id)
-        .where(units.c.model_id == model.id)
+        sa.select(*_UNIT).join(layers, layers.c.id == units.c.layer_id).where(units.c.model_id == model.id)
     )
     if reference.number is not None:
         statement = statement.where(units.c.number == reference.number)
@@ -159,8 +162,8 @@ def _no_unit(conn: sa.Connection, model: sa.Row[Any], reference: UnitReference) 
     statement = sa.select(layers.c.name, layers.c.channels).where(layers.c.model_id == model.id)
     channels = {row.name: row.channels for row in conn.execute(statement.order_by(layers.c.position))}
     if reference.layer in channels:
-        count = channels[reference.layer]
-        message = f"layer {reference.layer} of {model.name} has no channel {reference.channel}: it has 0 to {count - 1}"
+        last = channels[reference.layer] - 1
+        message = f"{model.name}/{reference.layer} has no channel {reference.channel}: it has 0 to {last}"
         return NotFound(message, model=model.name, unit=str(reference))
     error = not_found("layer", str(reference.layer), list(channels), "register the model again")
     return NotFound(f"{model.name} has {error.message}", model=model.name, **error.details)
