@@ -1,0 +1,108 @@
+"""Jobs as results, with the progress of their parts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from rosetta.errors import InvalidRequest
+from rosetta.results import Job, JobState, Page
+from service.database.schema import job_parts, jobs
+from service.jobs.life import NOW, missing
+
+
+def get(connection: sa.Connection, job_id: int) -> Job:
+    """The job of that id.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    row = connection.execute(_query().where(jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        raise missing(connection, job_id)
+    return _job(row)
+
+
+def list_jobs(
+    connection: sa.Connection, limit: int = 50, cursor: str | None = None, state: JobState | None = None
+) -> Page[Job]:
+    """Jobs, newest first.
+
+    Raises:
+        InvalidRequest: when the cursor is none that an earlier page gave.
+    """
+    query = _query().order_by(jobs.c.id.desc()).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(jobs.c.id < _decode(cursor))
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    found = [_job(row) for row in connection.execute(query)]
+    more = len(found) > limit
+    return Page(tuple(found[:limit]), _encode(found[limit - 1].id) if more else None)
+
+
+def _encode(job_id: int) -> str:
+    return base64.urlsafe_b64encode(f"job {job_id}".encode()).decode()
+
+
+def _decode(cursor: str) -> int:
+    try:
+        word, number = base64.urlsafe_b64decode(cursor.encode()).decode().split()
+        if word == "job":
+            return int(number)
+    except (ValueError, binascii.Error):
+        pass
+    raise InvalidRequest(
+        f"'{cursor}' is not a cursor: pass the next_cursor of the page before", cursor=cursor
+    )
+
+
+def _query() -> sa.Select[Any]:
+    # The note of the part that is at work; of the latest finished one when none is.
+    at_work = aggregate_order_by(
+        job_parts.c.progress_note,
+        (job_parts.c.state == "running").desc(),
+        job_parts.c.finished_at.desc().nulls_last(),
+        job_parts.c.part,
+    )
+    progress = (
+        sa.select(
+            sa.func.coalesce(sa.func.sum(job_parts.c.progress_done), 0).label("done"),
+            sa.func.coalesce(sa.func.sum(job_parts.c.progress_total), 0).label("total"),
+            sa.func.coalesce(sa.func.array_agg(at_work, type_=sa.ARRAY(sa.Text))[1], "").label("note"),
+        )
+        .where(job_parts.c.job_id == jobs.c.id)
+        .lateral("progress")
+    )
+    elapsed = sa.func.extract("epoch", NOW - jobs.c.started_at).label("elapsed_s")
+    return sa.select(jobs, elapsed, progress.c.done, progress.c.total, progress.c.note).join(
+        progress, sa.true()
+    )
+
+
+def _job(row: sa.Row[Any]) -> Job:
+    eta_s = None
+    if row.state == "running" and 0 < row.done <= row.total:
+        eta_s = float(row.elapsed_s) * (row.total - row.done) / row.done
+    result = row.result
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        parameters=row.parameters,
+        progress_done=int(row.done),
+        progress_total=int(row.total),
+        progress_note=row.note,
+        eta_s=eta_s,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        result=result,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        already_done=bool(result and result.get("already_done")),
+    )
