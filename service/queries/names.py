@@ -16,7 +16,7 @@ from service.database.schema import layers, models, probe_sets, units
 _SUGGESTIONS = 3
 _FILLERS = re.compile(r"^(?:the|a|an|any|all|every|each)\s+|\s+(?:models?|networks?|family|zoo)$")
 _WORD = re.compile(r"[a-z]+|\d+")
-_UNIT: tuple[sa.ColumnElement[Any], ...] = (
+UNIT: tuple[sa.ColumnElement[Any], ...] = (
     units.c.number,
     layers.c.name.label("layer"),
     units.c.channel,
@@ -78,7 +78,7 @@ def unit_row(conn: sa.Connection, model: sa.Row[Any], reference: UnitReference) 
         NotFound: when the model has no such unit, naming what it has.
     """
     statement = (
-        sa.select(*_UNIT).join(layers, layers.c.id == units.c.layer_id).where(units.c.model_id == model.id)
+        sa.select(*UNIT).join(layers, layers.c.id == units.c.layer_id).where(units.c.model_id == model.id)
     )
     if reference.number is not None:
         statement = statement.where(units.c.number == reference.number)

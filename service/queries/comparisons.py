@@ -1,0 +1,118 @@
+"""Comparisons: how much two models share on a probe set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from rosetta.errors import NotFound
+from rosetta.results import ModelPair, Page
+from service.database.schema import comparisons, models, probe_sets, profiles
+from service.queries import names, pages
+
+_model = models.alias("model")
+_neighbour = models.alias("neighbour")
+_profile = profiles.alias("profile")
+_neighbour_profile = profiles.alias("neighbour_profile")
+
+
+def list_pairs(
+    conn: sa.Connection,
+    *,
+    model: str | None = None,
+    neighbour: str | None = None,
+    probe: str | None = None,
+    limit: int = pages.DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> Page[ModelPair]:
+    """The mined pairs of models, by probe set and names.
+
+    Args:
+        conn: where to look.
+        model: one model; None: every pair, once.
+        neighbour: what the model is paired with: a model, a family or a nickname.
+        probe: one probe set; None: all of them.
+        limit: pairs a page.
+        cursor: of the page before.
+
+    Raises:
+        NotFound: when one of the names is unknown, with the nearest ones.
+        InvalidRequest: when the limit or the cursor is none.
+    """
+    key = (probe_sets.c.name, _model.c.name, _neighbour.c.name)
+    statement = _pairs().order_by(*key).limit(pages.check_limit(limit) + 1)
+    if model is None:
+        statement = statement.where(_model.c.name < _neighbour.c.name)
+    else:
+        statement = statement.where(_model.c.id == names.model_row(conn, model).id)
+    if neighbour is not None:
+        others = [row.id for row in names.resolve_models(conn, neighbour)]
+        either = _neighbour.c.id.in_(others)
+        statement = statement.where(sa.or_(either, _model.c.id.in_(others)) if model is None else either)
+    if probe is not None:
+        statement = statement.where(probe_sets.c.id == names.probe_row(conn, probe).id)
+    if cursor is not None:
+        after = pages.decode_cursor(cursor, str, str, str)
+        statement = statement.where(sa.tuple_(*key) > sa.tuple_(*map(sa.literal, after)))
+    rows = conn.execute(statement).all()
+    return pages.paged(
+        rows,
+        limit,
+        key=lambda row: (row.probe_set, row.model, row.neighbour_model),
+        item=lambda row: ModelPair(*row[:-1]),
+    )
+
+
+def latest_pair(conn: sa.Connection, model_id: int, neighbour_id: int, probe_set_id: int | None) -> Any:
+    """The newest comparison of two models, and its `id`; None when there is none.
+
+    Args:
+        conn: where to look.
+        model_id: the model.
+        neighbour_id: what it is compared with.
+        probe_set_id: on one probe set; None: on any.
+
+    Returns:
+        A row of the columns of `ModelPair` and the comparison's `id`.
+    """
+    statement = _pairs().where(_model.c.id == model_id, _neighbour.c.id == neighbour_id)
+    if probe_set_id is not None:
+        statement = statement.where(comparisons.c.probe_set_id == probe_set_id)
+    newest = statement.order_by(comparisons.c.created_at.desc(), comparisons.c.id.desc()).limit(1)
+    return conn.execute(newest).one_or_none()
+
+
+def not_mined(model: str, neighbour: str | None, probe: str | None) -> NotFound:
+    """The error that nothing was mined of a model (and another), with the command that does."""
+    whom = f"{model} and {neighbour} were not compared" if neighbour else f"{model} was not mined"
+    where = f" on probe set {probe}" if probe else " on any probe set"
+    chosen = f"{model},{neighbour}" if neighbour else model
+    command = f"rosetta mine --probe {probe or 'PROBE'} --models {chosen}"
+    return NotFound(f"{whom}{where} yet: `{command}`", model=model, neighbour=neighbour, probe_set=probe)
+
+
+def _pairs() -> sa.Select[Any]:
+    """Comparisons as the columns of `ModelPair`, then their `id`."""
+    columns: tuple[sa.ColumnElement[Any], ...] = (
+        probe_sets.c.name.label("probe_set"),
+        _model.c.name.label("model"),
+        _neighbour.c.name.label("neighbour_model"),
+        comparisons.c.best_buddies,
+        comparisons.c.significant_best_buddies,
+        comparisons.c.chance_best_buddies,
+        (_model.c.units - _profile.c.dead_units).label("live_units"),
+        (_neighbour.c.units - _neighbour_profile.c.dead_units).label("neighbour_live_units"),
+        comparisons.c.id,
+    )
+    statement = sa.select(*columns).select_from(comparisons)
+    statement = statement.join(probe_sets, probe_sets.c.id == comparisons.c.probe_set_id)
+    for side, profile, column in (
+        (_model, _profile, comparisons.c.model_id),
+        (_neighbour, _neighbour_profile, comparisons.c.neighbour_model_id),
+    ):
+        statement = statement.join(side, side.c.id == column).join(
+            profile,
+            sa.and_(profile.c.probe_set_id == comparisons.c.probe_set_id, profile.c.model_id == column),
+        )
+    return statement
