@@ -55,8 +55,8 @@ class Settings(BaseSettings):
     weights_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders a request may name weights in, colon-separated; uploads always are"
     )
-    max_weights_bytes: int = Field(8 * 2**30, description="the largest weight file that is taken, such as 8GiB")
-    max_image_bytes: int = Field(64 * 2**20, description="the largest image file that is taken, such as 64MiB")
+    max_weights_bytes: int = Field(8 * 2**30, description="the largest weight file taken, such as 8GiB")
+    max_image_bytes: int = Field(64 * 2**20, description="the largest image file taken, such as 64MiB")
     lease_s: float = Field(30.0, description="a worker that is silent for so long has lost its part")
     sweep_s: float = Field(5.0, description="how often lost parts are looked for")
     stale_s: float = Field(60.0, description="a queued part is rung again after so long")

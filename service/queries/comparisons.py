@@ -60,7 +60,7 @@ def list_pairs(
         rows,
         limit,
         key=lambda row: (row.probe_set, row.model, row.neighbour_model),
-        item=lambda row: ModelPair(*row[:-1]),
+        item=lambda row: ModelPair(*tuple(row)[:-1]),
     )
 
 

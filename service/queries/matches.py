@@ -16,11 +16,11 @@ from service.database.schema import comparisons, probe_sets, unit_statistics
 from service.queries import names, pages
 from service.queries.comparisons import not_mined
 
-# The hot path is this one statement: names in, rows out, in the order of the fields of `Match`. A channel follows
-# from its layer's first unit, so no row of `units` is read.
+# The hot path is this one statement: names in, rows out, in the order of the fields of `Match`. A channel
+# follows from its layer's first unit, so no row of `units` is read.
 _MATCHES = """
-SELECT p.name, m.name, l.name, t.unit, t.unit - l.first_unit,
-       nm.name, nl.name, t.neighbour, t.neighbour - nl.first_unit,
+SELECT p.name AS probe_set, m.name AS model, l.name, t.unit, t.unit - l.first_unit,
+       nm.name AS neighbour_model, nl.name, t.neighbour, t.neighbour - nl.first_unit,
        t.correlation, t.rank, nullif(t.reciprocal_rank, 0), t.q_value, t.rank = 1 AND t.reciprocal_rank = 1,
        c.keep
 FROM models m
@@ -29,7 +29,8 @@ JOIN comparisons c ON c.model_id = m.id
 JOIN probe_sets p ON p.id = c.probe_set_id
 JOIN models nm ON nm.id = c.neighbour_model_id
 JOIN matches t ON t.comparison_id = c.id AND t.unit = {number} AND t.rank <= :top
-JOIN layers nl ON nl.model_id = nm.id AND t.neighbour BETWEEN nl.first_unit AND nl.first_unit + nl.channels - 1
+JOIN layers nl ON nl.model_id = nm.id
+    AND t.neighbour BETWEEN nl.first_unit AND nl.first_unit + nl.channels - 1
 WHERE m.name = :model {filters}
 ORDER BY nm.name, t.rank
 LIMIT :limit
@@ -50,6 +51,7 @@ AND c.probe_set_id = (
     ORDER BY c2.created_at DESC, c2.id DESC LIMIT 1
 )
 """
+_DEFAULT_TOP = 10
 _LARGEST_RANK = 2**15 - 1  # ranks are int2
 
 
@@ -60,7 +62,7 @@ def find_matches(
     *,
     neighbour: str | None = None,
     probe: str | None = None,
-    top: int = 10,
+    top: int | None = None,
     best_buddies: bool = False,
     limit: int = pages.LARGEST_LIMIT,
     cursor: str | None = None,
@@ -71,19 +73,19 @@ def find_matches(
         conn: where to look.
         model: the unit's model.
         unit: the unit.
-        neighbour: where to look for matches: a model, a family or a nickname; None: every model it was mined with.
+        neighbour: where to look: a model, a family or a nickname; None: every model it was mined with.
         probe: the probe set; None: the one on which these models were last mined. Every row says which.
-        top: how many a model.
+        top: how many a model; None: 10, or the fewer that are kept.
         best_buddies: only matches of two units that are each other's best.
         limit: matches a page.
         cursor: of the page before.
 
     Raises:
-        NotFound: when a name is unknown (with the nearest ones), or the models were not mined (with the command).
-        InvalidRequest: when the unit is dead on that probe set, more are asked for than are kept, or the limit or
-            the cursor is none.
+        NotFound: when a name is unknown, with the nearest ones; or nothing was mined, with the command.
+        InvalidRequest: when the unit is dead on that probe set, more matches are asked for than are kept, or
+            the limit or the cursor is none.
     """
-    if top < 1:
+    if top is not None and top < 1:
         raise InvalidRequest(f"top must be 1 or more, not {top}", top=top)
     values: dict[str, Any] = {
         "model": model,
@@ -92,7 +94,7 @@ def find_matches(
         "channel": unit.channel,
         "neighbour": neighbour,
         "probe": probe,
-        "top": min(top, _LARGEST_RANK),
+        "top": min(top or _DEFAULT_TOP, _LARGEST_RANK),
         "limit": pages.check_limit(limit) + 1,
     }
     if cursor is not None:
@@ -107,9 +109,11 @@ def find_matches(
             rows = conn.execute(_statement("ids", *shape), values).all()
         if not rows and cursor is None:
             target.explain(conn)
-    if rows:
+    if top is not None:
         _check_kept(top, rows)
-    return pages.paged(rows, limit, key=lambda row: (row[6], row[10]), item=lambda row: Match(*row[:-1]))
+    return pages.paged(
+        rows, limit, key=lambda row: (row.neighbour_model, row.rank), item=lambda row: Match(*tuple(row)[:-1])
+    )
 
 
 @cache
@@ -133,13 +137,13 @@ def _statement(
 def _check_kept(top: int, rows: Sequence[sa.Row[Any]]) -> None:
     """Refuses a question for more matches than a comparison keeps: a short answer would look complete."""
     for row in rows:
-        probe, model, neighbour, kept = row[0], row[1], row[5], row[-1]
-        if top > kept:
+        if top > row.keep:
             raise InvalidRequest(
-                f"top {top} is more than the {kept} matches kept of {model} and {neighbour}; keep more with"
-                f" `rosetta mine --probe {probe} --models {model},{neighbour} --keep {top}`",
+                f"top {top} is more than the {row.keep} matches kept of {row.model} and {row.neighbour_model};"
+                f" keep more with `rosetta mine --probe {row.probe_set}"
+                f" --models {row.model},{row.neighbour_model} --keep {top}`",
                 top=top,
-                kept=kept,
+                kept=row.keep,
             )
 
 

@@ -49,7 +49,7 @@ def get_probe(conn: sa.Connection, name: str) -> ProbeSet:
     return _probe(conn.execute(_probes().where(probe_sets.c.id == row.id)).one())
 
 
-def add_generator_probe(
+def add_generator_probe(  # noqa: PLR0917 - in the order of the command
     conn: sa.Connection,
     name: str,
     generator: str,
@@ -78,11 +78,18 @@ def add_generator_probe(
     row = names.model_row(conn, generator)
     if not row.is_generator:
         raise InvalidRequest(
-            f"{generator} makes no images: name a generator, or make the probe set of a folder with --images DIR",
+            f"{generator} makes no images: name a generator, or make a probe set of a folder (--images)",
             generator=generator,
         )
     latents = row.details["latents"]
-    _check_numbers(generator, latents.get("classes"), count, seed, class_index, truncation)
+    _check_numbers(
+        generator=generator,
+        classes=latents.get("classes"),
+        count=count,
+        seed=seed,
+        class_index=class_index,
+        truncation=truncation,
+    )
     parameters = {"count": count, "seed": seed, "class": class_index, "truncation": truncation}
     values = {
         "kind": "generator",
@@ -118,7 +125,7 @@ def add_image_probe(
         conn: where to store it.
         settings: say where uploaded images lie.
         name: of the probe set.
-        images: relative name and sha256 of every image, in any order; they are kept in the order of their names.
+        images: relative name and sha256 of every image; they are kept in the order of their names.
         size: side of the square that every image is resized and cropped to, pixels.
 
     Raises:
@@ -147,7 +154,7 @@ def add_image_probe(
 
 
 def remove_probe(conn: sa.Connection, name: str) -> None:
-    """Deletes a probe set and all that was mined on it; uploaded images stay, for other probe sets may hold them.
+    """Deletes a probe set and all that was mined on it. Uploaded images stay: another may hold them.
 
     Raises:
         NotFound: when there is none of that name.
@@ -171,6 +178,7 @@ def remove_probe(conn: sa.Connection, name: str) -> None:
 
 
 def _check_numbers(
+    *,
     generator: str,
     classes: int | None,
     count: int,
@@ -263,7 +271,7 @@ def _probe(row: sa.Row[Any]) -> ProbeSet:
         name=row.name,
         digest=row.digest,
         kind=row.kind,
-        count=row.count,
+        count=row._mapping["count"],  # a row, as a tuple, has a method of that name
         height=row.height,
         width=row.width,
         generator=row.generator,
