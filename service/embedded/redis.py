@@ -17,6 +17,7 @@ from rosetta.errors import Unavailable
 from service.embedded import processes
 
 _START_PATIENCE_S = 60.0
+_UNREADABLE = ("Bad file format", "append only file", "RDB", "Fatal error loading")  # in the words of Redis
 _STOP = ((signal.SIGTERM, 20.0), (signal.SIGKILL, 10.0))
 
 
@@ -55,11 +56,12 @@ class RedisServer:
             processes.end(_find(socket), _STOP)  # it lives, but its socket was removed or it hangs
             try:
                 pid = _launch(data_dir, socket, durable)
-            except Unavailable:
-                # A file that cannot be loaded (of a newer Redis, or damaged) must not stop the service:
-                # it holds only doorbells, and the sweeper rings again for every job that waits in Postgres.
-                if not _set_aside(data_dir):
+            except Unavailable as error:
+                if not any(mark in error.message for mark in _UNREADABLE):
                     raise
+                # A file of a newer Redis, or a damaged one, must not stop the service: it holds only
+                # doorbells, and the sweeper rings again for every job that waits in Postgres.
+                (data_dir / "redis").rename(data_dir / f"redis.unreadable-{time.time_ns()}")
                 pid = _launch(data_dir, socket, durable)
             return cls(data_dir, pid, adopted=False, socket=socket)
 
@@ -170,16 +172,5 @@ def _launch(data_dir: Path, socket: Path, durable: bool) -> int:
             return pid
         time.sleep(0.005)
     processes.end(_find(socket), _STOP)
-    with log.open("rb") as file:
-        file.seek(start)
-        said = file.read().decode(errors="replace")
-    raise Unavailable(f"Redis did not start: {processes.tail(said)} (log: {log})")
-
-
-def _set_aside(data_dir: Path) -> bool:
-    """Whether there were files to move out of the server's way; they are kept beside, for a look."""
-    folder = data_dir / "redis"
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return False
-    folder.rename(data_dir / f"redis.unreadable-{time.strftime('%Y%m%d-%H%M%S')}")
-    return True
+    said = processes.read_from(log, start)
+    raise Unavailable(f"Redis did not start: {processes.tail(said.splitlines())} (log: {log})")
