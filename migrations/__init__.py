@@ -1,1 +1,1 @@
-"""Alembic migrations."""
+"""Alembic migrations, one concern a file; `service.database.migrate` runs them."""

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import sqlalchemy as sa
 
-from rosetta.errors import InvalidRequest
+from rosetta.errors import InvalidRequest, Unavailable
 
 _SCHEMES = ("postgresql", "postgres")
 
@@ -25,7 +25,7 @@ def parse_url(url: str | sa.URL) -> sa.URL:
     if parsed.drivername.partition("+")[0] not in _SCHEMES:
         raise InvalidRequest(f"the database URL begins with '{parsed.drivername}', not 'postgresql': {mend}")
     if not parsed.database:
-        raise InvalidRequest(f"the database URL {parsed.render_as_string()} names no database: {mend}")
+        raise InvalidRequest(f"the database URL names no database: {mend}")
     if parsed.host and parsed.host.lower().startswith("%2f"):
         parsed = parsed.set(host=unquote(parsed.host))
     return parsed.set(drivername="postgresql+psycopg")
@@ -57,4 +57,16 @@ def make_engine(
             "connect_timeout": 10,
             "prepare_threshold": 5,  # the few hot statements are planned once a connection
         },
+    )
+
+
+def unreachable(url: str | sa.URL, error: Exception) -> Unavailable:
+    """What people read when a connection to `url` failed: where, why, and the mend, without the password."""
+    parsed = parse_url(url)
+    place = parsed.query.get("host") or f"{parsed.host or 'localhost'}:{parsed.port or 5432}"
+    cause = getattr(error, "orig", None) or error
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    return Unavailable(
+        f"cannot use the database '{parsed.database}' at {place} as '{parsed.username or ''}': {reason} "
+        "(see that it runs, and check ROSETTA_DATABASE_URL)"
     )
