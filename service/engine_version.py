@@ -1,5 +1,8 @@
-"""The version of the mathematics: raise it when the same inputs give other numbers, and they are mined anew."""
+"""What a stored comparison was computed by. The engine itself is on the mining side, beyond imports."""
 
 from __future__ import annotations
 
+# Raise it when the same inputs give other numbers; what an older version stored is then mined again.
 ENGINE_VERSION = "1"
+# Permutations of the images that the null is taken from; each gives as many null maxima as there are units.
+PERMUTATIONS = 4

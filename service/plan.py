@@ -1,0 +1,57 @@
+"""Which pairs of models are mined together: as few parts as the memory budget allows.
+
+A model runs once in each part that has it, so one part is best, and parts that share few models next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service.database.schema import SKETCH_DIMENSIONS
+
+Pair = tuple[int, int]
+
+
+@dataclass
+class _Part:
+    bytes: int = 0
+    pairs: list[Pair] = field(default_factory=list)
+    models: set[int] = field(default_factory=set)
+
+
+def plan_parts(
+    pairs: Sequence[Pair], units: Mapping[int, int], budget: int, permutations: int
+) -> list[list[Pair]]:
+    """Groups of pairs whose accumulators fit the budget together.
+
+    A pair that exceeds it alone is a part of its own: the engine then takes it in blocks.
+
+    Args:
+        pairs: model ids; none twice.
+        units: of each model.
+        budget: bytes.
+        permutations: of the null, each with an accumulator of its own.
+    """
+
+    def product_bytes(pair: Pair) -> int:
+        return units[pair[0]] * units[pair[1]] * (8 + 4 * permutations)
+
+    parts: list[_Part] = []
+    for pair in sorted(pairs, key=lambda pair: (-product_bytes(pair), pair)):
+        fitting = [
+            (sum(model not in part.models for model in pair), index)
+            for index, part in enumerate(parts)
+            if part.bytes + product_bytes(pair) + _sketch_bytes(pair, part, units) <= budget
+        ]
+        if not fitting:
+            parts.append(_Part())
+        part = parts[min(fitting)[1]] if fitting else parts[-1]
+        part.bytes += product_bytes(pair) + _sketch_bytes(pair, part, units)
+        part.pairs.append(pair)
+        part.models.update(pair)
+    return [sorted(part.pairs) for part in parts]
+
+
+def _sketch_bytes(pair: Pair, part: _Part, units: Mapping[int, int]) -> int:
+    return sum(units[model] * SKETCH_DIMENSIONS * 8 for model in pair if model not in part.models)

@@ -1,0 +1,260 @@
+"""Submitting: a request becomes a job, or an error at once; what is stored already is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import sqlalchemy as sa
+from celery import Celery
+
+from rosetta.addresses import check_model_name
+from rosetta.errors import Conflict, InvalidRequest
+from rosetta.results import Job
+from service import jobs
+from service.database import schema
+from service.engine_version import ENGINE_VERSION, PERMUTATIONS
+from service.plan import Pair, plan_parts
+from service.queries.names import model_row, probe_row
+from service.settings import Settings
+from service.sources import resolve
+
+LARGEST_KEEP = 100
+
+
+def submit_register(
+    engine: sa.Engine,
+    celery: Celery,
+    settings: Settings,
+    *,
+    name: str,
+    source: str,
+    weights: str | None = None,
+    layers: Sequence[str] | None = None,
+    family: str | None = None,
+    aliases: Sequence[str] = (),
+) -> Job:
+    """The job that loads a network and stores its layers and units.
+
+    Args:
+        engine: of the store.
+        celery: to ring with.
+        settings: where weights may lie.
+        name: a slash-free slug that no model has.
+        source: a source URI.
+        weights: a file in a weights folder that overrides the source's own.
+        layers: globs over module paths; None: the source's choice.
+        family: None: the source's.
+        aliases: more nicknames than the source's.
+
+    Raises:
+        InvalidRequest: when the name, the source or a file cannot be.
+        Conflict: when the name is taken.
+    """
+    check_model_name(name)
+    resolve(settings, source, weights)
+    parameters = {
+        "name": name,
+        "source": source,
+        "weights": weights,
+        "layers": list(layers) if layers else None,
+        "family": family.strip().lower() or None if family else None,
+        "aliases": sorted({alias.strip().lower() for alias in aliases} - {""}),
+    }
+    with engine.connect() as connection:
+        if connection.scalar(sa.select(schema.models.c.id).where(schema.models.c.name == name)) is not None:
+            raise name_taken(name)
+    job_id = jobs.create(engine, "register", f"register {name}", parameters, [{"images": 1}])
+    jobs.ring(engine, celery, job_id)
+    with engine.connect() as connection:
+        job = jobs.get(connection, job_id)
+    if job.parameters != parameters:
+        raise Conflict(
+            f"job {job_id} is registering another model as '{name}' right now", name=name, job=job_id
+        )
+    return job
+
+
+def name_taken(name: str) -> Conflict:
+    """The error that a model of that name exists."""
+    return Conflict(
+        f"there is a model '{name}' already: choose another name, or `rosetta models remove {name}` first",
+        name=name,
+    )
+
+
+def submit_mine(
+    engine: sa.Engine,
+    celery: Celery,
+    settings: Settings,
+    *,
+    probe: str,
+    models: Sequence[str] | None = None,
+    keep: int = 10,
+) -> Job:
+    """The job that compares models on a probe set; a finished one when everything is stored already.
+
+    Args:
+        engine: of the store.
+        celery: to ring with.
+        settings: the memory budget.
+        probe: the probe set's name.
+        models: names. None: all that fit; one: that one with every model mined on the probe set.
+        keep: neighbours kept a unit and model.
+
+    Raises:
+        NotFound: when there is no such probe set or model.
+        InvalidRequest: when there is nothing to compare, or a model does not fit the probe set.
+    """
+    if not 1 <= keep <= LARGEST_KEEP:
+        raise InvalidRequest(f"keep must be between 1 and {LARGEST_KEEP}, not {keep}", keep=keep)
+    with engine.connect() as connection:
+        probe_set = probe_row(connection, probe)
+        images = probe_set._mapping["count"]  # `.count` is a method of tuples
+        if images < 2:
+            raise InvalidRequest(
+                f"probe set '{probe}' has one image: a correlation takes at least 2, better 100", probe=probe
+            )
+        rows, pairs = _wanted(connection, probe_set, models)
+        missing = _missing(connection, probe_set.id, pairs, keep)
+        profiled = _profiled(connection, probe_set.id)
+    units = {row.id: row.units for row in rows}
+    parameters = {
+        "probe": probe_set.name,
+        "models": [row.name for row in rows],
+        "keep": keep,
+        "permutations": PERMUTATIONS,
+    }
+    key = _key(probe_set.id, pairs, keep)
+    if not missing:
+        return _already_done(engine, key, parameters, len(pairs))
+    parts = plan_parts(missing, units, settings.memory_budget, PERMUTATIONS)
+    job_id = jobs.create(engine, "mine", key, parameters, _payloads(parts, profiled, images))
+    jobs.ring(engine, celery, job_id)
+    with engine.connect() as connection:
+        return jobs.get(connection, job_id)
+
+
+def _wanted(
+    connection: sa.Connection, probe_set: sa.Row[Any], names: Sequence[str] | None
+) -> tuple[list[sa.Row[Any]], list[Pair]]:
+    """The models of the job, ordered by id, and the pairs of them that are asked for."""
+    if names is None:
+        fitting = sa.select(schema.models).where(
+            sa.or_(~schema.models.c.is_generator, schema.models.c.id == probe_set.generator_id)
+        )
+        rows = list(connection.execute(fitting.order_by(schema.models.c.id)))
+        if len(rows) < 2:
+            only = f"only '{rows[0].name}' fits" if rows else "no model fits"
+            raise InvalidRequest(
+                f"{only} probe set '{probe_set.name}', and mining compares two or more: "
+                "register another with `rosetta models add`",
+                probe=probe_set.name,
+            )
+        return rows, list(combinations((row.id for row in rows), 2))
+    named = {row.id: row for row in (model_row(connection, name) for name in dict.fromkeys(names))}
+    if not named:
+        raise InvalidRequest("name the models to mine, or leave `models` out to mine all that fit")
+    for row in named.values():
+        _check_fits(connection, row, probe_set)
+    if len(named) > 1:
+        rows = sorted(named.values(), key=lambda row: row.id)
+        return rows, list(combinations((row.id for row in rows), 2))
+    return _one_with_all_mined(connection, probe_set, next(iter(named.values())))
+
+
+def _one_with_all_mined(
+    connection: sa.Connection, probe_set: sa.Row[Any], model: sa.Row[Any]
+) -> tuple[list[sa.Row[Any]], list[Pair]]:
+    mined = sa.select(schema.models).join(schema.profiles, schema.profiles.c.model_id == schema.models.c.id)
+    mined = mined.where(schema.profiles.c.probe_set_id == probe_set.id, schema.models.c.id != model.id)
+    others = list(connection.execute(mined))
+    if not others:
+        raise InvalidRequest(
+            f"nothing is mined on probe set '{probe_set.name}' yet that '{model.name}' could be compared "
+            "with: name a second model, or leave `models` out to mine all that fit",
+            probe=probe_set.name,
+            models=[model.name],
+        )
+    pairs = [(min(model.id, row.id), max(model.id, row.id)) for row in others]
+    return sorted([model, *others], key=lambda row: row.id), sorted(pairs)
+
+
+def _check_fits(connection: sa.Connection, model: sa.Row[Any], probe_set: sa.Row[Any]) -> None:
+    if not model.is_generator or model.id == probe_set.generator_id:
+        return
+    if probe_set.generator_id is None:
+        source = "is a folder of images"
+    else:
+        name = connection.scalar(
+            sa.select(schema.models.c.name).where(schema.models.c.id == probe_set.generator_id)
+        )
+        source = f"was made by '{name}'"
+    raise InvalidRequest(
+        f"generator '{model.name}' can only be mined on its own samples, but probe set '{probe_set.name}' "
+        f"{source}: make one with `rosetta probes add NAME --generator {model.name} --count 100`",
+        model=model.name,
+        probe=probe_set.name,
+    )
+
+
+def _missing(connection: sa.Connection, probe_set_id: int, pairs: list[Pair], keep: int) -> list[Pair]:
+    """The pairs that are not stored both ways, by this engine, with enough neighbours and both profiles."""
+    current = sa.select(schema.comparisons.c.model_id, schema.comparisons.c.neighbour_model_id).where(
+        schema.comparisons.c.probe_set_id == probe_set_id,
+        schema.comparisons.c.keep >= keep,
+        schema.comparisons.c.permutations >= PERMUTATIONS,
+        schema.comparisons.c.code_version == ENGINE_VERSION,
+    )
+    stored = {(row.model_id, row.neighbour_model_id) for row in connection.execute(current)}
+    profiled = _profiled(connection, probe_set_id)
+    return [(a, b) for a, b in pairs if not ({(a, b), (b, a)} <= stored and {a, b} <= profiled)]
+
+
+def _profiled(connection: sa.Connection, probe_set_id: int) -> set[int]:
+    """The models whose statistics and sketches this engine has stored."""
+    done = sa.select(schema.profiles.c.model_id).where(
+        schema.profiles.c.probe_set_id == probe_set_id, schema.profiles.c.code_version == ENGINE_VERSION
+    )
+    return set(connection.scalars(done))
+
+
+def _key(probe_set_id: int, pairs: Sequence[Pair], keep: int) -> str:
+    inputs = json.dumps([probe_set_id, sorted(pairs), keep, PERMUTATIONS, ENGINE_VERSION])
+    return f"mine {hashlib.sha256(inputs.encode()).hexdigest()}"
+
+
+def _payloads(parts: Sequence[Sequence[Pair]], profiled: set[int], images: int) -> list[dict[str, Any]]:
+    """One a part. `profiles`: the models whose statistics and sketches this part is the one to store."""
+    payloads = []
+    claimed = set(profiled)
+    for pairs in parts:
+        involved = {model for pair in pairs for model in pair}
+        payloads.append(
+            {
+                "pairs": [list(pair) for pair in pairs],
+                "profiles": sorted(involved - claimed),
+                "images": images,
+            }
+        )
+        claimed |= involved
+    return payloads
+
+
+def _already_done(engine: sa.Engine, key: str, parameters: dict[str, Any], pairs: int) -> Job:
+    """The job that mined just this; where several did, a new one, born done."""
+    same = sa.select(sa.func.max(schema.jobs.c.id)).where(
+        schema.jobs.c.key == key, schema.jobs.c.state == "done"
+    )
+    with engine.connect() as connection:
+        job_id = connection.scalar(same)
+    if job_id is None:
+        job_id = jobs.create(
+            engine, "mine", key, parameters, [], result={"already_done": True, "pairs": pairs}
+        )
+    with engine.connect() as connection:
+        return replace(jobs.get(connection, job_id), already_done=True)
