@@ -18,9 +18,7 @@ class GroupBuffer:
     before this batch, so that "the same positions, another image" is a view and the null costs no copy.
     """
 
-    def __init__(
-        self, group: Group, targets: Iterable[Grid], batch: int, history: int, device: torch.device
-    ) -> None:
+    def __init__(self, group: Group, targets: Iterable[Grid], batch: int, history: int, device: torch.device) -> None:
         """Allocate for at most `batch` images.
 
         Args:

@@ -78,11 +78,7 @@ class ModelLayout:
             numbers += layer.channels
         channels = {layer.name: layer.channels for layer in self.layers}
         return torch.cat(
-            [
-                torch.arange(first[name], first[name] + channels[name])
-                for group in self.groups
-                for name in group.offsets
-            ]
+            [torch.arange(first[name], first[name] + channels[name]) for group in self.groups for name in group.offsets]
         )
 
     def group_of(self, layer: str) -> tuple[int, int]:

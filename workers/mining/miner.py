@@ -12,11 +12,10 @@ from workers.mining.layout import ModelLayout, noise_layout
 from workers.mining.mining_pass import MiningPass, PairState
 from workers.mining.neighbours import Neighbours, best_buddies, reciprocal_ranks
 from workers.mining.plan import Pass, plan
-from workers.mining.significance import q_values
+from workers.mining.significance import null_permutations, q_values
 from workers.mining.sketches import DIMENSIONS, SIDE
 from workers.mining.stream import Shifts
 
-PERMUTATIONS = 4
 SIGNIFICANT = 0.05
 
 
@@ -67,12 +66,12 @@ class Profile:
 class Miner:
     """A mining job's statistics. Run each of `passes` over all images, then take `pair` and `profile`.
 
-        for part in miner.passes:
-            running = miner.start(part)
-            for positions in batches(miner.order, part.batch):
-                for model in part.models: ... running.write(model, layer, maps)
-                running.finish_batch(positions)
-            miner.finish(running)
+    for part in miner.passes:
+        running = miner.start(part)
+        for positions in batches(miner.order, part.batch):
+            for model in part.models: ... running.write(model, layer, maps)
+            running.finish_batch(positions)
+        miner.finish(running)
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Miner:
         probe_digest: str,
         *,
         keep: int = 10,
-        permutations: int = PERMUTATIONS,
+        permutations: int | None = None,
         budget: int = 4 * 2**30,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -97,7 +96,7 @@ class Miner:
             images: N, at least 2.
             probe_digest: seeds the order of visits and the sketches.
             keep: neighbours to keep, K.
-            permutations: of the null; at most N - 1 are taken.
+            permutations: of the null, for every pair; None: `null_permutations` of the pair's size. At most N - 1.
             budget: bytes beside the models.
             device: where to accumulate.
         Raises:
@@ -107,21 +106,24 @@ class Miner:
         if images < 2:
             raise ValueError(f"mining needs at least 2 images, got {images}")
         self.models, self.pairs = tuple(models), tuple(pairs)
-        self.permutations = min(permutations, images - 1)
+        self.permutations = {
+            (a, b): min(
+                null_permutations(models[a].units, models[b].units) if permutations is None else permutations,
+                images - 1,
+            )
+            for a, b in self.pairs
+        }
         self.device = torch.device(device)
         self.noise = noise_layout(DIMENSIONS, SIDE)
         self.probe_digest, self.images = probe_digest, images
-        self.passes: list[Pass] = plan(
-            models, self.noise, pairs, sketched, images, self.permutations, budget
-        )
+        self.passes: list[Pass] = plan(models, self.noise, pairs, sketched, images, self.permutations, budget)
         self._shifts = [Shifts() for _ in models]
         self._profiles: dict[int, Profile] = {}
         self._sketches = {
-            place: torch.full((models[place].units, DIMENSIONS), torch.nan, dtype=torch.float16)
-            for place in sketched
+            place: torch.full((models[place].units, DIMENSIONS), torch.nan, dtype=torch.float16) for place in sketched
         }
         self._pairs = {
-            (a, b): PairState(self.models[a], self.models[b], keep, self.permutations, self.device)
+            (a, b): PairState(self.models[a], self.models[b], keep, self.permutations[a, b], self.device)
             for a, b in self.pairs
         }
 
@@ -157,8 +159,7 @@ class Miner:
         running.close()
         for place in running.part.models:
             if place not in self._profiles:
-                moments = running.unit_moments(place)
-                self._profiles[place] = Profile(**moments, sketches=self._sketches.get(place))
+                self._profiles[place] = Profile(**running.unit_moments(place), sketches=self._sketches.get(place))
         running.fill_sketches(self._sketches)
         running.fill_pairs(self._pairs)
 

@@ -39,10 +39,10 @@ class MiningPass:
         noise: ModelLayout,
         shifts: Sequence[Shifts],
         probe_digest: str,
-        permutations: int,
+        permutations: Mapping[tuple[int, int], int],
         device: torch.device,
     ) -> None:
-        """Allocate everything the pass needs (see `Miner`)."""
+        """Allocate everything the pass needs (see `Miner`; `permutations` by pair)."""
         self.part, self.seen = part, 0
         self._digest, self._device = probe_digest, device
         sketched = {block.first for block in part.blocks if block.second is None}
@@ -53,12 +53,16 @@ class MiningPass:
             else:
                 partners[block.first].append(models[block.second])
                 partners[block.second].append(models[block.first])
+        history = max(
+            (permutations[block.first, block.second] for block in part.blocks if block.second is not None),
+            default=0,
+        )
         self._streams = {
-            place: ModelStream(models[place], partners[place], shifts[place], part.batch, permutations, device)
+            place: ModelStream(models[place], partners[place], shifts[place], part.batch, history, device)
             for place in part.models
         }
         self._noise = (
-            ModelStream(noise, [models[place] for place in sketched], Shifts(), part.batch, permutations, device)
+            ModelStream(noise, [models[place] for place in sketched], Shifts(), part.batch, 0, device)
             if sketched
             else None
         )
@@ -67,7 +71,7 @@ class MiningPass:
                 models[block.first],
                 noise if block.second is None else models[block.second],
                 block.rows,
-                0 if block.second is None else permutations,
+                0 if block.second is None else permutations[block.first, block.second],
                 device,
             )
             for block in part.blocks
@@ -92,9 +96,7 @@ class MiningPass:
         for stream in streams:
             stream.finish(positions)
         for block, products in self._blocks():
-            products.update(
-                self._streams[block.first].buffers, self._second(block).buffers, images, self.seen
-            )
+            products.update(self._streams[block.first].buffers, self._second(block).buffers, images, self.seen)
         for stream in streams:
             stream.roll(images)
         self.seen += images
@@ -120,21 +122,22 @@ class MiningPass:
             if block.second is None:
                 continue
             state = states[block.first, block.second]
-            totals = [(state.top, products.cross)] + [
-                (state.null[p], [[part[p] for part in row] for row in products.null])
-                for p in range(products.permutations)
-            ]
-            for top, sums in totals:
-                for rows, covariances, norms in self._covariances(block, products, sums):
-                    top.add(rows, (covariances / norms).float())
+            for i, rows in self._row_slices(block, products):
+                numbers, norms = self._norms(block, i, rows)
+                covariances = self._covariances(block, products, products.cross[i], i, rows)
+                state.top.add(numbers, (covariances / norms).float())
+                for p, top in enumerate(state.null):
+                    null = [part[p] for part in products.null[i]]
+                    top.add(numbers, (self._covariances(block, products, null, i, rows) / norms).float())
 
     def fill_sketches(self, sketches: Mapping[int, Tensor]) -> None:
         """Write the sketches that this pass took, by unit number."""
         for block, products in self._blocks():
             if block.second is None:
-                for rows, covariances, norms in self._covariances(block, products, products.cross):
-                    dead = norms[:, 0].isnan()
-                    sketches[block.first][rows.cpu()] = normalise(covariances, dead).cpu()
+                for i, rows in self._row_slices(block, products):
+                    numbers, norms = self._norms(block, i, rows)
+                    covariances = self._covariances(block, products, products.cross[i], i, rows)
+                    sketches[block.first][numbers.cpu()] = normalise(covariances, norms[:, 0].isnan()).cpu()
 
     def _blocks(self) -> Iterator[tuple[Block, CrossProducts]]:
         return zip(self.part.blocks, self._products, strict=True)
@@ -145,37 +148,48 @@ class MiningPass:
         assert self._noise is not None
         return self._noise
 
-    def _covariances(
-        self, block: Block, products: CrossProducts, sums: Sequence[Sequence[Tensor]]
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Centred cross-products and the products of norms, NaN for dead units; columns by unit number.
-
-        Yields:
-            int64 [n] unit numbers of the rows, float64 [n, V], float64 [n, V].
-        """
-        first, second = self._streams[block.first], self._second(block)
-        numbers = first.layout.numbers.to(self._device)
-        columns = torch.argsort(second.layout.numbers).to(self._device)
-        dead_rows, dead_columns = self._dead(first), self._dead(second)
-        step = max(1, _BLOCK_BYTES // (8 * second.layout.units))
-        for i, group in enumerate(first.layout.groups):
-            part = products.slices[i]
+    def _row_slices(self, block: Block, products: CrossProducts) -> Iterator[tuple[int, slice]]:
+        """The block's rows in slices that fit the scratch memory: group index, channels of the group."""
+        step = max(1, _BLOCK_BYTES // (8 * self._second(block).layout.units))
+        for i, part in enumerate(products.slices):
             for start in range(part.start, part.stop, step):
-                rows = slice(start, min(part.stop, start + step))
-                covariances, norms = [], []
-                for j, other in enumerate(second.layout.groups):
-                    grid = joint(group.grid, other.grid)
-                    count = self.seen * grid[0] * grid[1]
-                    sum_x, norm_x = (value[rows] for value in first.moments[i].at(grid))
-                    sum_y, norm_y = second.moments[j].at(grid)
-                    total = sums[i][j][rows.start - part.start : rows.stop - part.start].double()
-                    covariances.append(total - torch.outer(sum_x, sum_y) / count)
-                    norms.append(torch.outer(norm_x, norm_y).sqrt())
-                places = slice(group.start + rows.start, group.start + rows.stop)
-                norm = torch.cat(norms, 1)
-                norm[dead_rows[places]] = torch.nan
-                norm[:, dead_columns] = torch.nan
-                yield numbers[places], torch.cat(covariances, 1)[:, columns], norm[:, columns]
+                yield i, slice(start, min(part.stop, start + step))
+
+    def _norms(self, block: Block, i: int, rows: slice) -> tuple[Tensor, Tensor]:
+        """Unit numbers of the rows, int64 [n], and float64 [n, V] |x| |y|, centred; NaN for dead units."""
+        first, second = self._streams[block.first], self._second(block)
+        group = first.layout.groups[i]
+        places = slice(group.start + rows.start, group.start + rows.stop)
+        parts = []
+        for j, other in enumerate(second.layout.groups):
+            grid = joint(group.grid, other.grid)
+            squared = torch.outer(first.moments[i].at(grid)[1][rows], second.moments[j].at(grid)[1])
+            parts.append(squared.sqrt_())
+        norms = torch.cat(parts, 1)
+        norms[self._dead(first)[places]] = torch.nan
+        norms[:, self._dead(second)] = torch.nan
+        return first.layout.numbers.to(self._device)[places], self._by_number(second, norms)
+
+    def _covariances(
+        self, block: Block, products: CrossProducts, sums: Sequence[Tensor], i: int, rows: slice
+    ) -> Tensor:
+        """Centred cross-products of some rows of group i: float64 [n, V], columns by unit number."""
+        first, second = self._streams[block.first], self._second(block)
+        local = slice(rows.start - products.slices[i].start, rows.stop - products.slices[i].start)
+        parts = []
+        for j, other in enumerate(second.layout.groups):
+            grid = joint(first.layout.groups[i].grid, other.grid)
+            count = self.seen * grid[0] * grid[1]
+            means = torch.outer(first.moments[i].at(grid)[0][rows], second.moments[j].at(grid)[0] / count)
+            parts.append(sums[j][local].double() - means)
+        return self._by_number(second, torch.cat(parts, 1))
+
+    @staticmethod
+    def _by_number(stream: ModelStream, columns: Tensor) -> Tensor:
+        """Columns in group order, put in order of unit numbers."""
+        if len(stream.layout.groups) == 1:
+            return columns
+        return columns[:, torch.argsort(stream.layout.numbers).to(columns.device)]
 
     @staticmethod
     def _dead(stream: ModelStream) -> Tensor:

@@ -74,9 +74,7 @@ class TopNeighbours:
     @staticmethod
     def _finish(values: Tensor, index: Tensor) -> Neighbours:
         none = values == -torch.inf
-        return Neighbours(
-            index.masked_fill(none, -1).cpu(), values.clamp(-1, 1).masked_fill(none, torch.nan).cpu()
-        )
+        return Neighbours(index.masked_fill(none, -1).cpu(), values.clamp(-1, 1).masked_fill(none, torch.nan).cpu())
 
 
 def reciprocal_ranks(forward: Tensor, backward: Tensor) -> Tensor:
@@ -93,9 +91,7 @@ def reciprocal_ranks(forward: Tensor, backward: Tensor) -> Tensor:
         index = forward[start : start + _CHUNK]
         units = torch.arange(start, start + len(index)).view(-1, 1, 1)
         found = backward[index.clamp(min=0)] == units
-        ranks[start : start + _CHUNK] = torch.where(
-            found.any(-1) & (index >= 0), found.int().argmax(-1) + 1, 0
-        )
+        ranks[start : start + _CHUNK] = torch.where(found.any(-1) & (index >= 0), found.int().argmax(-1) + 1, 0)
     return ranks
 
 

@@ -55,9 +55,7 @@ class CrossProducts:
             self.slices.append(slice(low, max(low, high)))
         sizes = [part.stop - part.start for part in self.slices]
         columns = [group.channels for group in second.groups]
-        self.cross = [
-            [torch.zeros(n, m, dtype=torch.float64, device=device) for m in columns] for n in sizes
-        ]
+        self.cross = [[torch.zeros(n, m, dtype=torch.float64, device=device) for m in columns] for n in sizes]
         self.null = [[torch.zeros(permutations, n, m, device=device) for m in columns] for n in sizes]
 
     def update(self, first: list[GroupBuffer], second: list[GroupBuffer], images: int, seen: int) -> None:
