@@ -1,0 +1,119 @@
+"""Bulk writes: a NumPy record array goes to a table by binary COPY, without a Python object for each row.
+
+Every column has a fixed width, so a chunk of rows on the wire is itself a record array: the number of columns
+as int16, then for each its length as int32 and its value, big-endian (PostgreSQL, COPY, "Binary Format").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import sqlalchemy as sa
+from pgvector.sqlalchemy import HALFVEC
+from psycopg import sql
+
+from rosetta.errors import InvalidRequest
+
+Records = npt.NDArray[np.void]
+
+_CHUNK_BYTES = 1 << 16  # the quickest of 16 KiB to 1 MiB: it stays in the cache, whole for psycopg
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no header extension
+_TRAILER = b"\xff\xff"
+# Most particular first: SQLAlchemy's SmallInteger is an Integer.
+_WIRE: Mapping[type[sa.types.TypeEngine[Any]], str] = {
+    sa.Boolean: "?",
+    sa.SmallInteger: ">i2",
+    sa.BigInteger: ">i8",
+    sa.Integer: ">i4",
+    sa.REAL: ">f4",
+    sa.Double: ">f8",
+}
+
+
+def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -> None:
+    """Appends the records to the table, inside the connection's transaction.
+
+    Args:
+        connection: its transaction is begun where there is none yet; the caller commits.
+        table: its columns that `records` has no field for take their defaults.
+        records: structured array [N], a field for each column: bool, int16, int32, int64, float32, float64,
+            or float16 [D] for a halfvec. A narrower type fits a wider column.
+
+    Raises:
+        InvalidRequest: when a field has no column, or does not fit its column.
+        psycopg.Error: when Postgres refuses the rows (such as UniqueViolation).
+    """
+    wire = _wire_format(table, records)
+    if not connection.in_transaction():
+        connection.begin()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        sql.Identifier(*(part for part in (table.schema, table.name) if part)),
+        sql.SQL(", ").join(sql.Identifier(name) for name in _names(records)),
+    )
+    chunk = _empty_chunk(wire, max(1, min(len(records), _CHUNK_BYTES // wire.itemsize)))
+    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(_SIGNATURE)
+        for start in range(0, len(records), len(chunk)):
+            part = records[start : start + len(chunk)]
+            rows = chunk[: len(part)]
+            for name in _names(records):
+                rows[name]["value"] = part[name]
+            copy.write(rows.view(np.uint8).data)  # libpq has copied it when this returns
+        copy.write(_TRAILER)
+
+
+def _names(records: Records) -> tuple[str, ...]:
+    names = records.dtype.names
+    if not names:
+        raise InvalidRequest(f"expected a structured array, got {records.dtype}")
+    return names
+
+
+def _wire_format(table: sa.Table, records: Records) -> np.dtype[np.void]:
+    """The packed layout of a row on the wire: its count, and for each field a length and a value."""
+    if records.ndim != 1:
+        raise InvalidRequest(f"records for table {table.name} must be 1-d, not {records.ndim}-d")
+    fields: list[tuple[str, Any]] = [("(count)", ">i2")]
+    for name in _names(records):
+        if name not in table.columns:
+            raise InvalidRequest(f"table {table.name} has no column '{name}'")
+        fields.append((name, _column_format(table.columns[name], records.dtype[name])))
+    return np.dtype(fields)
+
+
+def _column_format(column: sa.Column[Any], given: np.dtype[Any]) -> np.dtype[Any]:
+    place = f"column {column.table.name}.{column.name}"
+    if isinstance(column.type, HALFVEC):
+        vector = np.dtype((">f2", (column.type.dim,)))
+        if given.base != np.float16 or given.shape != vector.shape:
+            raise InvalidRequest(
+                f"{place} needs float16 [{column.type.dim}], got {given.base} {list(given.shape)}"
+            )
+        return np.dtype([("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"), ("value", vector)])
+    wire = next((code for kind, code in _WIRE.items() if isinstance(column.type, kind)), None)
+    if wire is None:
+        raise InvalidRequest(f"{place} is {column.type}, which bulk writes do not carry")
+    if given.shape or not np.can_cast(given, np.dtype(wire), "safe"):
+        raise InvalidRequest(
+            f"{place} needs {np.dtype(wire).name}, got {given.base} {list(given.shape) or ''}".rstrip()
+        )
+    return np.dtype([("length", ">i4"), ("value", wire)])
+
+
+def _empty_chunk(wire: np.dtype[np.void], rows: int) -> Records:
+    """A chunk whose counts, lengths and vector headers are filled in: only its values ever change."""
+    chunk = np.zeros(rows, wire)
+    names = wire.names or ()
+    chunk[names[0]] = len(names) - 1
+    for name in names[1:]:
+        field = wire[name]
+        chunk[name]["length"] = field.itemsize - 4
+        if "dimensions" in (field.names or ()):
+            chunk[name]["dimensions"] = field["value"].shape[0]
+    return chunk
