@@ -1,1 +1,67 @@
-"""Ask what neural networks have in common."""
+"""Ask what neural networks have in common.
+
+>>> from rosetta import Client
+>>> client = Client()
+>>> client.ask("which neurons in EfficientNet match DCGAN unit 813?")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rosetta.async_client import AsyncClient
+    from rosetta.client import Client
+    from rosetta.errors import (
+        Conflict,
+        InvalidRequest,
+        JobFailed,
+        NotFound,
+        RosettaError,
+        Unauthorized,
+        Unavailable,
+    )
+    from rosetta.rows import Rows, SqlRows
+    from rosetta.uploads import BrokenImages
+
+# Imported when first asked for: `rosetta --help` needs none of it.
+_WHERE = {
+    "AsyncClient": "rosetta.async_client",
+    "BrokenImages": "rosetta.uploads",
+    "Client": "rosetta.client",
+    "Conflict": "rosetta.errors",
+    "InvalidRequest": "rosetta.errors",
+    "JobFailed": "rosetta.errors",
+    "NotFound": "rosetta.errors",
+    "RosettaError": "rosetta.errors",
+    "Rows": "rosetta.rows",
+    "SqlRows": "rosetta.rows",
+    "Unauthorized": "rosetta.errors",
+    "Unavailable": "rosetta.errors",
+}
+
+__all__ = [
+    "AsyncClient",
+    "BrokenImages",
+    "Client",
+    "Conflict",
+    "InvalidRequest",
+    "JobFailed",
+    "NotFound",
+    "RosettaError",
+    "Rows",
+    "SqlRows",
+    "Unauthorized",
+    "Unavailable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'rosetta' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,303 @@
+"""The client of a Rosetta service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, overload
+
+import httpx
+
+from rosetta import operations
+from rosetta.handles import Answer, JobHandle, UnitHandle
+from rosetta.operations import models_path, probes_path
+from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet
+from rosetta.rows import Rows, SqlRows
+from rosetta.transport import DEFAULT_TIMEOUT_S, Endpoint, Transport
+from rosetta.waiting import get_job
+
+
+class Client:
+    """Talks to a Rosetta service; safe to use from several threads.
+
+    Args:
+        url: of the service; `ROSETTA_URL`, or else the local `rosetta up`.
+        api_key: `ROSETTA_API_KEY` when left out. A local stack needs none.
+        timeout: seconds that one answer may take.
+        transport: of httpx, to reach a service in another way, such as inside a test.
+
+    Every method raises `Unavailable` when no service answers, and `Unauthorized` when it wants a key.
+
+    Example:
+        >>> from rosetta import Client
+        >>> client = Client()
+        >>> client.unit("dcgan-faces", 813).matches(model="efficientnet-lite0", top=3)
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(Endpoint.find(url, api_key, timeout), transport)
+        self._run = self._transport.run
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._transport.endpoint.url
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.url}>"
+
+    def models(self, family: str | None = None) -> Rows[Model]:
+        """The registered models, without their layers; of one family when it is named."""
+        return self._run(operations.list_all(models_path(), Model, "models", {"family": family}))
+
+    def model(self, name: str) -> Model:
+        """A model and its layers.
+
+        Raises:
+            NotFound: with the nearest names.
+        """
+        return self._run(operations.get(models_path(name), Model))
+
+    @overload
+    def add_model(
+        self,
+        name: str,
+        source: str,
+        layers: Sequence[str] | str | None = None,
+        weights: str | Path | None = None,
+        family: str | None = None,
+        aliases: Sequence[str] = (),
+        *,
+        wait: Literal[True] = True,
+        progress: bool = True,
+    ) -> Model: ...
+    @overload
+    def add_model(
+        self,
+        name: str,
+        source: str,
+        layers: Sequence[str] | str | None = None,
+        weights: str | Path | None = None,
+        family: str | None = None,
+        aliases: Sequence[str] = (),
+        *,
+        wait: Literal[False],
+        progress: bool = True,
+    ) -> JobHandle: ...
+    def add_model(
+        self,
+        name: str,
+        source: str,
+        layers: Sequence[str] | str | None = None,
+        weights: str | Path | None = None,
+        family: str | None = None,
+        aliases: Sequence[str] = (),
+        *,
+        wait: bool = True,
+        progress: bool = True,
+    ) -> Model | JobHandle:
+        """The model, registered; with `wait=False` the job that registers it.
+
+        Args:
+            name: a slug, such as `clip-rn50`.
+            source: a URI, such as `open_clip:RN50/openai`, `timm:resnet50.a1_in1k` or `onnx:net.onnx`. A file that
+                lies here is sent to the service.
+            layers: globs over module paths, such as `layer*`; the source's own choice when left out.
+            weights: a file that lies here (it is sent) or in a weights folder of the service; the source's own
+                when left out.
+            family: such as `clip`; the source's own when left out.
+            aliases: more nicknames that a question may use.
+            wait: until it is registered.
+            progress: show a bar.
+
+        Raises:
+            Conflict: when the name is taken.
+            InvalidRequest: when the name, the source or a file cannot be.
+            JobFailed: with the reason, such as weights that do not fit.
+        """
+        operation = operations.register_model(
+            name, source, layers=layers, weights=weights, family=family, aliases=aliases, progress=progress
+        )
+        job = JobHandle(self._transport, self._run(operation))
+        if not wait:
+            return job
+        job.wait(progress=progress)
+        return self.model(name)
+
+    def remove_model(self, name: str) -> None:
+        """Removes a model and all that was mined of it.
+
+        Raises:
+            NotFound: with the nearest names.
+            Conflict: when a probe set consists of its samples, or a job is at work on it.
+        """
+        self._run(operations.remove(models_path(name)))
+
+    def probes(self) -> Rows[ProbeSet]:
+        """The probe sets, and which models were mined on each."""
+        return self._run(operations.list_all(probes_path(), ProbeSet, "probe sets"))
+
+    def probe(self, name: str) -> ProbeSet:
+        """A probe set.
+
+        Raises:
+            NotFound: with the nearest names.
+        """
+        return self._run(operations.get(probes_path(name), ProbeSet))
+
+    def add_probe(
+        self,
+        name: str,
+        *,
+        images: str | Path | None = None,
+        generator: str | None = None,
+        count: int | None = None,
+        seed: int = 0,
+        class_index: int | None = None,
+        truncation: float | None = None,
+        size: int | None = None,
+        skip_broken: bool = False,
+        progress: bool = True,
+    ) -> ProbeSet:
+        """The probe set of a folder of images, or of a generator's samples; the same inputs give the same one.
+
+        Args:
+            name: a slug, such as `faces`.
+            images: a folder on this machine; what the service does not have yet is sent.
+            generator: a registered model that makes images.
+            count: how many samples.
+            seed: of the samples.
+            class_index: the class, for a generator that has classes.
+            truncation: of the latents, above 0 and at most 1.
+            size: side of the square that every image is resized and cropped to, pixels; 256 when left out.
+            skip_broken: leave out files that are no images, with the warning `BrokenImages`.
+            progress: show a bar.
+
+        Raises:
+            InvalidRequest: when the folder has no image, or a broken one (the first few are named).
+            NotFound: when there is no such generator.
+            Conflict: when the name stands for other images, or the same images have another name.
+
+        Example:
+            >>> client.add_probe("faces", generator="dcgan-faces", count=100, seed=0)
+        """
+        return self._run(
+            operations.add_probe(
+                name,
+                images=images,
+                generator=generator,
+                count=count,
+                seed=seed,
+                class_index=class_index,
+                truncation=truncation,
+                size=size,
+                skip_broken=skip_broken,
+                progress=progress,
+            )
+        )
+
+    def remove_probe(self, name: str) -> None:
+        """Removes a probe set and all that was mined on it.
+
+        Raises:
+            NotFound: with the nearest names.
+            Conflict: when a job is at work on it.
+        """
+        self._run(operations.remove(probes_path(name)))
+
+    def mine(self, probe: str, models: Sequence[str] | None = None, keep: int = 10) -> JobHandle:
+        """The job that compares models on a probe set; done at once when all of it is stored.
+
+        Args:
+            probe: the probe set's name.
+            models: names. All that fit when left out; one alone is compared with every model mined there already.
+            keep: matches kept for each unit in each other model.
+
+        Raises:
+            NotFound: with the nearest names.
+            InvalidRequest: when there is nothing to compare, or a model does not fit the probe set.
+
+        Example:
+            >>> job = client.mine(probe="faces", models=["dcgan-faces", "efficientnet-lite0"])
+            >>> job.wait()
+        """
+        return JobHandle(self._transport, self._run(operations.mine(probe, models, keep)))
+
+    def jobs(self, state: JobState | None = None, limit: int | None = None) -> Rows[Job]:
+        """The jobs, newest first; in one state when it is named."""
+        return self._run(operations.list_all("/v1/jobs", Job, "jobs", {"state": state}, limit))
+
+    def job(self, job_id: int) -> JobHandle:
+        """A job, to look at or to wait for again.
+
+        Raises:
+            NotFound: when there is none of that number.
+        """
+        return JobHandle(self._transport, self._run(get_job(job_id)))
+
+    def unit(self, model: str, unit: int | str | None = None) -> UnitHandle:
+        """A unit, with its statistics.
+
+        Args:
+            model: its model, or a whole address such as `dcgan-faces/main.8:45`.
+            unit: its number, or `layer:channel`.
+
+        Raises:
+            NotFound: with the nearest names.
+
+        Example:
+            >>> client.unit("dcgan-faces", 813).matches(model="efficientnet-lite0")
+        """
+        return UnitHandle(self._transport, self._run(operations.get_unit(model, unit)))
+
+    def pairs(self, model: str | None = None, other: str | None = None, *, probe: str | None = None) -> Rows[ModelPair]:
+        """How much models share: best buddies, and how many of them chance alone gives.
+
+        Args:
+            model: one model; every pair once when left out.
+            other: what it is paired with: a model, a family or a nickname.
+            probe: a probe set; all of them when left out.
+        """
+        return self._run(operations.list_pairs(model, other, probe))
+
+    def ask(self, question: str, *, probe: str | None = None) -> Answer:
+        """The answer to a question in plain words.
+
+        Raises:
+            InvalidRequest: when the question is not understood; the message says which ones are.
+
+        Example:
+            >>> print(client.ask("which neurons in EfficientNet match DCGAN unit 813?"))
+        """
+        return Answer(self._run(operations.ask(question, probe)))
+
+    def sql(self, query: str) -> SqlRows:
+        """The rows of one SQL statement over the views of the schema `analytics`, read-only.
+
+        Raises:
+            InvalidRequest: what Postgres says is wrong with it.
+
+        Example:
+            >>> client.sql("SELECT * FROM analytics.matches LIMIT 5").to_pandas()
+        """
+        return self._run(operations.query(query))

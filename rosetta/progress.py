@@ -1,0 +1,68 @@
+"""Progress bars, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rosetta.results import Job
+from rosetta.views import duration
+
+_JOB_FORMAT = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+_WAITING_FORMAT = "{desc} [{elapsed}{postfix}]"
+
+
+class Watch(Protocol):
+    """Whoever wants to see each new state of a job."""
+
+    def __call__(self, job: Job) -> None:
+        """See the job as it is now."""
+
+
+class JobBar:
+    """A bar that follows a job. It opens with the first state and closes on exit."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __call__(self, job: Job) -> None:
+        """Show the job as it is now."""
+        if self._bar is None:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=1, dynamic_ncols=True, bar_format=_WAITING_FORMAT, leave=False)
+        bar = self._bar
+        subject = f"{job.kind} (job {job.id})"
+        subject += "" if job.state == "running" else f": {job.state}"
+        bar.set_description_str(subject, refresh=False)
+        bar.bar_format = _JOB_FORMAT if job.progress_total else _WAITING_FORMAT
+        bar.total, bar.n = job.progress_total or 1, job.progress_done
+        left = f"about {duration(job.eta_s)} left" if job.eta_s is not None else ""
+        bar.set_postfix_str(", ".join(part for part in (left, job.progress_note) if part), refresh=False)
+        bar.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def transfer_bar(total: int, unit: str, description: str, *, shown: bool) -> Any:
+    """A bar for what is read or sent; it appears only when that takes more than a second."""
+    from tqdm.auto import tqdm
+
+    return tqdm(
+        total=total,
+        unit=unit,
+        unit_scale=unit == "B",
+        unit_divisor=1024,
+        desc=description,
+        delay=1,
+        leave=False,
+        dynamic_ncols=True,
+        disable=not shown,
+    )

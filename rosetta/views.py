@@ -1,0 +1,215 @@
+"""How results look to people: the columns of their tables, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, ProbeSet, UnitStatistics
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, what a row shows under it, and whether it is a number (set to the right)."""
+
+    heading: str
+    text: Callable[[Any], str]
+    right: bool = False
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for people: thousands apart, so many digits behind the point; a dash for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.{digits}f}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.{digits}g}"
+
+
+def probability(value: float | None) -> str:
+    """A q-value: three digits behind the point, or that it is smaller."""
+    return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def moment(value: datetime | None) -> str:
+    """Date and time on this machine's clock."""
+    return "-" if value is None else f"{value.astimezone():%Y-%m-%d %H:%M}"
+
+
+def duration(seconds: float | None) -> str:
+    """Some seconds, in the two largest units that matter."""
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    if minutes:
+        return f"{minutes} min {rest:02} s"
+    return f"{rest} s" if seconds >= 1 or seconds == 0 else f"{seconds:.1f} s"
+
+
+def cell(value: Any) -> str:
+    """Any value in a table cell: what SQL returns."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return moment(value)
+    return str(value)
+
+
+def unit_cell(number_: int, layer: str, channel: int) -> str:
+    """A unit in both ways of saying it, without its model."""
+    return f"{number_} ({layer}:{channel})"
+
+
+def progress(job: Job) -> str:
+    """How far a job is."""
+    if job.state in {"queued", "cancelled", "failed"} or not job.progress_total:
+        return "-"
+    return f"{100 * job.progress_done / job.progress_total:.0f}%"
+
+
+def job_note(job: Job) -> str:
+    """The most useful sentence about a job."""
+    if job.error_message:
+        return job.error_message
+    if job.state != "running":
+        return ""
+    left = f"about {duration(job.eta_s)} left" if job.eta_s is not None else ""
+    return ", ".join(part for part in (job.progress_note, left) if part)
+
+
+def job_subject(job: Job) -> str:
+    """What a job works on."""
+    parameters = job.parameters
+    if job.kind == "register":
+        return str(parameters.get("name", ""))
+    models = parameters.get("models") or ()
+    return f"{parameters.get('probe', '')}: {', '.join(map(str, models)) or 'all models'}"
+
+
+def _origin(probe_set: ProbeSet) -> str:
+    if probe_set.kind == "images":
+        return "images"
+    extras = [f"seed {probe_set.seed}"]
+    if probe_set.class_index is not None:
+        extras.append(f"class {probe_set.class_index}")
+    if probe_set.truncation is not None:
+        extras.append(f"truncation {probe_set.truncation:g}")
+    return f"{probe_set.generator} ({', '.join(extras)})"
+
+
+def _job_time(job: Job) -> str:
+    if job.started_at is None or job.finished_at is None:
+        return "-"
+    return duration((job.finished_at - job.started_at).total_seconds())
+
+
+VIEWS: dict[type, tuple[Column, ...]] = {
+    Model: (
+        Column("model", lambda row: row.name),
+        Column("family", lambda row: row.family),
+        Column("units", lambda row: number(row.units), right=True),
+        Column("makes images", lambda row: "yes" if row.is_generator else ""),
+        Column("source", lambda row: row.source),
+        Column("registered", lambda row: moment(row.created_at)),
+    ),
+    Layer: (
+        Column("layer", lambda row: row.name),
+        Column("channels", lambda row: number(row.channels), right=True),
+        Column("grid", lambda row: f"{row.height}x{row.width}", right=True),
+        Column("units", lambda row: f"{row.first_unit}-{row.first_unit + row.channels - 1}", right=True),
+    ),
+    UnitStatistics: (
+        Column("probe set", lambda row: row.probe_set),
+        Column("mean", lambda row: number(row.mean), right=True),
+        Column("std", lambda row: number(row.std), right=True),
+        Column("minimum", lambda row: number(row.minimum), right=True),
+        Column("maximum", lambda row: number(row.maximum), right=True),
+        Column("dead", lambda row: "yes" if row.dead else "no"),
+    ),
+    Match: (
+        Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
+        Column("model", lambda row: row.neighbour_model),
+        Column(
+            "match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)
+        ),
+        Column("r", lambda row: number(row.correlation), right=True),
+        Column("rank", lambda row: number(row.rank), right=True),
+        Column("back", lambda row: number(row.reciprocal_rank), right=True),
+        Column("q", lambda row: probability(row.q_value), right=True),
+        Column("best buddy", lambda row: "yes" if row.is_best_buddy else ""),
+        Column("probe set", lambda row: row.probe_set),
+    ),
+    ModelPair: (
+        Column("models", lambda row: f"{row.model}, {row.neighbour_model}"),
+        Column("probe set", lambda row: row.probe_set),
+        Column("best buddies", lambda row: number(row.best_buddies), right=True),
+        Column("q < 0.05", lambda row: number(row.significant_best_buddies), right=True),
+        Column("by chance", lambda row: number(row.chance_best_buddies, 1), right=True),
+        Column("live units", lambda row: f"{row.live_units:,} and {row.neighbour_live_units:,}", right=True),
+    ),
+    ProbeSet: (
+        Column("probe set", lambda row: row.name),
+        Column("images", lambda row: number(row.count), right=True),
+        Column("size", lambda row: f"{row.height}x{row.width}", right=True),
+        Column("from", _origin),
+        Column("mined models", lambda row: ", ".join(row.mined_models) or "none"),
+    ),
+    Job: (
+        Column("job", lambda row: str(row.id), right=True),
+        Column("kind", lambda row: row.kind),
+        Column("state", lambda row: row.state),
+        Column("done", progress, right=True),
+        Column("about", job_subject),
+        Column("time", _job_time, right=True),
+        Column("note", job_note),
+    ),
+    Check: (
+        Column("check", lambda row: row.name),
+        Column("", lambda row: "ok" if row.ok else "FAILS"),
+        Column("found", lambda row: row.value),
+        Column("mend", lambda row: row.mend),
+    ),
+}
+
+
+def text_table(columns: Sequence[Column], rows: Iterable[Any]) -> str:
+    """Rows as aligned text, without trailing blanks."""
+    lines = [[column.heading for column in columns]]
+    lines += [[column.text(row) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+
+    def aligned(line: list[str]) -> str:
+        parts = (
+            text.rjust(width) if column.right else text.ljust(width)
+            for text, width, column in zip(line, widths, columns, strict=True)
+        )
+        return "  ".join(parts).rstrip()
+
+    return "\n".join(map(aligned, lines))
+
+
+def html_table(columns: Sequence[Column], rows: Iterable[Any], caption: str) -> str:
+    """Rows as an HTML table for a notebook."""
+
+    def line(tag: str, texts: Iterable[str]) -> str:
+        cells = (
+            f'<{tag} style="text-align:{"right" if column.right else "left"}">{html.escape(text)}</{tag}>'
+            for column, text in zip(columns, texts, strict=True)
+        )
+        return f"<tr>{''.join(cells)}</tr>"
+
+    head = line("th", (column.heading for column in columns))
+    body = "".join(line("td", (column.text(row) for column in columns)) for row in rows)
+    return (
+        f"<table><caption>{html.escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+    )
