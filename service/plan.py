@@ -20,9 +20,16 @@ class _Part:
     models: set[int] = field(default_factory=set)
 
 
-def plan_parts(
-    pairs: Sequence[Pair], units: Mapping[int, int], budget: int, permutations: int
-) -> list[list[Pair]]:
+def null_permutations(first: int, second: int) -> int:
+    """How many permutations the engine's null takes of two models with so many units.
+
+    Each has an accumulator of its own. The engine's word is `workers.mining.significance.null_permutations`, beyond
+    what the service imports; a test holds the two together.
+    """
+    return max(2, min(19, 40_000_000 // (first * second)))
+
+
+def plan_parts(pairs: Sequence[Pair], units: Mapping[int, int], budget: int) -> list[list[Pair]]:
     """Groups of pairs whose accumulators fit the budget together.
 
     A pair that exceeds it alone is a part of its own: the engine then takes it in blocks.
@@ -31,11 +38,11 @@ def plan_parts(
         pairs: model ids; none twice.
         units: of each model.
         budget: bytes.
-        permutations: of the null, each with an accumulator of its own.
     """
 
     def product_bytes(pair: Pair) -> int:
-        return units[pair[0]] * units[pair[1]] * (8 + 4 * permutations)
+        first, second = (units[model] for model in pair)
+        return first * second * (8 + 4 * null_permutations(first, second))
 
     parts: list[_Part] = []
     for pair in sorted(pairs, key=lambda pair: (-product_bytes(pair), pair)):

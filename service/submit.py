@@ -17,7 +17,7 @@ from rosetta.errors import Conflict, InvalidRequest
 from rosetta.results import Job
 from service import jobs
 from service.database import schema
-from service.engine_version import ENGINE_VERSION, PERMUTATIONS
+from service.engine_version import ENGINE_VERSION
 from service.plan import Pair, plan_parts
 from service.queries.names import model_row, probe_row
 from service.settings import Settings
@@ -73,9 +73,7 @@ def submit_register(
     with engine.connect() as connection:
         job = jobs.get(connection, job_id)
     if job.parameters != parameters:
-        raise Conflict(
-            f"job {job_id} is registering another model as '{name}' right now", name=name, job=job_id
-        )
+        raise Conflict(f"job {job_id} is registering another model as '{name}' right now", name=name, job=job_id)
     return job
 
 
@@ -127,12 +125,11 @@ def submit_mine(
         "probe": probe_set.name,
         "models": [row.name for row in rows],
         "keep": keep,
-        "permutations": PERMUTATIONS,
     }
     key = _key(probe_set.id, pairs, keep)
     if not missing:
         return _already_done(engine, key, parameters, len(pairs))
-    parts = plan_parts(missing, units, settings.memory_budget, PERMUTATIONS)
+    parts = plan_parts(missing, units, settings.memory_budget)
     job_id = jobs.create(engine, "mine", key, parameters, _payloads(parts, profiled, images))
     jobs.ring(engine, celery, job_id)
     with engine.connect() as connection:
@@ -190,9 +187,7 @@ def _check_fits(connection: sa.Connection, model: sa.Row[Any], probe_set: sa.Row
     if probe_set.generator_id is None:
         source = "is a folder of images"
     else:
-        name = connection.scalar(
-            sa.select(schema.models.c.name).where(schema.models.c.id == probe_set.generator_id)
-        )
+        name = connection.scalar(sa.select(schema.models.c.name).where(schema.models.c.id == probe_set.generator_id))
         source = f"was made by '{name}'"
     raise InvalidRequest(
         f"generator '{model.name}' can only be mined on its own samples, but probe set '{probe_set.name}' "
@@ -207,7 +202,6 @@ def _missing(connection: sa.Connection, probe_set_id: int, pairs: list[Pair], ke
     current = sa.select(schema.comparisons.c.model_id, schema.comparisons.c.neighbour_model_id).where(
         schema.comparisons.c.probe_set_id == probe_set_id,
         schema.comparisons.c.keep >= keep,
-        schema.comparisons.c.permutations >= PERMUTATIONS,
         schema.comparisons.c.code_version == ENGINE_VERSION,
     )
     stored = {(row.model_id, row.neighbour_model_id) for row in connection.execute(current)}
@@ -224,7 +218,7 @@ def _profiled(connection: sa.Connection, probe_set_id: int) -> set[int]:
 
 
 def _key(probe_set_id: int, pairs: Sequence[Pair], keep: int) -> str:
-    inputs = json.dumps([probe_set_id, sorted(pairs), keep, PERMUTATIONS, ENGINE_VERSION])
+    inputs = json.dumps([probe_set_id, sorted(pairs), keep, ENGINE_VERSION])
     return f"mine {hashlib.sha256(inputs.encode()).hexdigest()}"
 
 
@@ -247,14 +241,10 @@ def _payloads(parts: Sequence[Sequence[Pair]], profiled: set[int], images: int) 
 
 def _already_done(engine: sa.Engine, key: str, parameters: dict[str, Any], pairs: int) -> Job:
     """The job that mined just this; where several did, a new one, born done."""
-    same = sa.select(sa.func.max(schema.jobs.c.id)).where(
-        schema.jobs.c.key == key, schema.jobs.c.state == "done"
-    )
+    same = sa.select(sa.func.max(schema.jobs.c.id)).where(schema.jobs.c.key == key, schema.jobs.c.state == "done")
     with engine.connect() as connection:
         job_id = connection.scalar(same)
     if job_id is None:
-        job_id = jobs.create(
-            engine, "mine", key, parameters, [], result={"already_done": True, "pairs": pairs}
-        )
+        job_id = jobs.create(engine, "mine", key, parameters, [], result={"already_done": True, "pairs": pairs})
     with engine.connect() as connection:
         return replace(jobs.get(connection, job_id), already_done=True)
