@@ -139,8 +139,7 @@ class Cluster:
             written = (self.folder / "PG_VERSION").read_text().strip()
         except OSError as error:
             raise Unavailable(
-                f"{self.folder} is not a Postgres data folder ({error.strerror}): "
-                f"restore it, or move {self.home} away"
+                f"{self.folder} is not a Postgres data folder ({error.strerror}): restore it, or move {self.home} away"
             ) from error
         version = subprocess.check_output([find_binaries() / "postgres", "-V"], text=True)
         installed = version.split()[-1].split(".")[0]
@@ -181,12 +180,13 @@ class Cluster:
         except (OSError, ValueError, IndexError):
             return None
 
-    def drop_pid_file(self) -> None:
-        """Removes the file of a server that is known to be gone.
+    def drop_locks(self, sockets: Path) -> None:
+        """Removes the lock files of a server that is known to be gone.
 
-        Its pid may by now be a stranger's, or a zombie's; Postgres would take either for a running server.
+        The pid in them may by now be a stranger's, or a zombie's; Postgres would take either for a running server.
         """
-        (self.folder / "postmaster.pid").unlink(missing_ok=True)
+        for stale in (self.folder / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
 
     def failure(self, what: str, said: str) -> Unavailable:
         """The one line for people: what happened, the mend if we know one, and the server's last words."""
@@ -197,9 +197,7 @@ class Cluster:
             mend = f": move the data directory to where user '{self.account.name}' may go (ROSETTA_DATA_DIR)"
         marks = ("FATAL:", "PANIC:", "ERROR:", "HINT:", "error:")
         errors = [line for line in said.splitlines() if any(mark in line for mark in marks)]
-        return Unavailable(
-            f"Postgres {what}{mend}: {processes.tail(errors or said.splitlines())} (log: {self.log})"
-        )
+        return Unavailable(f"Postgres {what}{mend}: {processes.tail(errors or said.splitlines())} (log: {self.log})")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -144,9 +144,10 @@ def _launch(cluster: Cluster, durable: bool, tell: Told) -> PidFile:
     log = processes.open_log(cluster.log)
     for _ in range(_PORT_ATTEMPTS):
         _end_orphans(cluster)
-        cluster.drop_pid_file()
+        sockets = processes.socket_folder(cluster.data_dir, "postgres", cluster.account)
+        cluster.drop_locks(sockets)
         start = log.stat().st_size
-        program = _command_line(cluster, cluster.claim_port(), durable)
+        program = _command_line(cluster, cluster.claim_port(), sockets, durable)
         pid = processes.launch(program, log, cluster.folder, cluster.account, cluster.keep_access)
         if ready := _wait_until_ready(cluster, pid, tell):
             return ready
@@ -156,7 +157,7 @@ def _launch(cluster: Cluster, durable: bool, tell: Told) -> PidFile:
     raise cluster.failure("did not start", said)
 
 
-def _command_line(cluster: Cluster, port: int, durable: bool) -> list[str]:
+def _command_line(cluster: Cluster, port: int, sockets: Path, durable: bool) -> list[str]:
     memory = processes.machine_memory()
     share = f"{max(_GIB // 32, min(_GIB, memory // 8)) // 2**20}MB"
     wal = max(_GIB // 4, min(4 * _GIB, shutil.disk_usage(cluster.folder).free // 8))
@@ -164,9 +165,7 @@ def _command_line(cluster: Cluster, port: int, durable: bool) -> list[str]:
         "cluster_name": cluster.name,  # shows in the title of every process: so we know orphans for ours
         "listen_addresses": "127.0.0.1",
         "port": str(port),
-        "unix_socket_directories": str(
-            processes.socket_folder(cluster.data_dir, "postgres", cluster.account)
-        ),
+        "unix_socket_directories": str(sockets),
         "shared_buffers": share,
         "maintenance_work_mem": share,
         "effective_cache_size": f"{memory // 2 // 2**20}MB",
@@ -177,7 +176,7 @@ def _command_line(cluster: Cluster, port: int, durable: bool) -> list[str]:
         "log_timezone": "UTC",
     }
     if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        settings |= {"fsync": "off", "full_page_writes": "off"}  # a commit still survives a killed server
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return [str(find_binaries() / "postgres"), "-D", str(cluster.folder), *options]
 

@@ -96,8 +96,7 @@ def socket_folder(data_dir: Path, server: str, account: Account | None) -> Path:
     except FileExistsError:
         if folder.is_symlink() or folder.stat().st_uid not in (uid, os.geteuid()):
             raise Unavailable(
-                f"{folder} belongs to another user: remove it, "
-                "or choose another data directory (ROSETTA_DATA_DIR)"
+                f"{folder} belongs to another user: remove it, or choose another data directory (ROSETTA_DATA_DIR)"
             ) from None
         if account:
             os.chown(folder, account.uid, account.gid)
