@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 _PERMUTATIONS = 19
 _CELLS = 40_000_000
 
