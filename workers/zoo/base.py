@@ -9,6 +9,12 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
+from rosetta.errors import InvalidRequest
+
+
+class LayerError(InvalidRequest):
+    """A layer's output cannot be read as activation maps."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -48,9 +54,10 @@ class Network:
         preprocessing: None for a generator.
         latents: None unless it is a generator.
         images: for a generator, its output to images in [0, 1], float32 [N, 3, H, W].
-        inputs: for a generator, latents z float32 [N, Z] (and classes int64 [N], or None) to the module's arguments.
-        to_maps: a layer's output to activation maps float [N, C, H, W]: restores a token grid, puts channels second.
-            Raises `LayerError` when the output is neither a map, tokens nor a vector.
+        inputs: for a generator, latents z float32 [N, Z] (and classes int64 [N], or None) to the module's
+            arguments.
+        to_maps: a layer's output to activation maps float [N, C, H, W]: restores a token grid, puts channels
+            second. Raises `LayerError` when the output is neither a map, tokens nor a vector.
         details: what people want to know: licence, architecture.
     """
 
@@ -83,7 +90,8 @@ class ModelSource(Protocol):
             weights: a weight file that overrides the source's own; None: the hub's cache.
 
         Raises:
-            rosetta.errors.InvalidRequest: one clear line with the mend: no such architecture, no weights at hand
-                (which file to put where), a broken or mismatching weight file (the first keys that do not fit).
+            rosetta.errors.InvalidRequest: one clear line with the mend: no such architecture, no weights at
+                hand (which file to put where), a broken or mismatching weight file (the first keys that do not
+                fit).
         """
         ...

@@ -1,0 +1,238 @@
+"""Probe sets as batches: images from files, or latents for a generator.
+
+Both are canonical: what image `i` shows depends on the set alone, never on how it is split into batches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - as all the world calls it
+
+from rosetta.errors import InvalidRequest
+from workers.zoo.base import LatentSpace, Network, Preprocessing
+
+DEFAULT_SIZE = 256
+# Transparent parts show what they would on a page.
+_BACKGROUND = (255, 255, 255)
+
+
+class GeneratorProbes:
+    """Samples of a generator: image `i` is made from latents drawn by a generator seeded with (seed, i)."""
+
+    def __init__(
+        self,
+        network: Network,
+        seed: int,
+        count: int,
+        truncation: float | None = None,
+        class_index: int | None = None,
+    ) -> None:
+        """Draws nothing yet.
+
+        Args:
+            network: a generator.
+            seed: any integer.
+            count: images in the set.
+            truncation: in (0, 1], where z is drawn from the normal distribution cut at +-2 and multiplied by it;
+                None: z is plainly normal.
+            class_index: the class of all images; None: of a generator with classes, each image draws its own.
+
+        Raises:
+            InvalidRequest: when the network is no generator, or has no such class or truncation.
+        """
+        if network.latents is None:
+            raise InvalidRequest("this model is no generator: it cannot make probe images")
+        if count < 1:
+            raise InvalidRequest(f"a probe set needs images: --count is {count}")
+        if truncation is not None and not 0 < truncation <= 1:
+            raise InvalidRequest(f"a truncation lies above 0 and up to 1: {truncation} does not")
+        _check_class(network.latents, class_index)
+        self.network = network
+        self.seed = seed
+        self.count = count
+        self.truncation = truncation
+        self.class_index = class_index
+        self._space = network.latents
+
+    def latents(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """The latents of some images: z float32 [B, Z], and classes int64 [B] where the generator has classes."""
+        drawn = [self._draw(index) for index in indices]
+        z = torch.stack([z for z, _ in drawn]) if drawn else torch.empty(0, self._space.dimensions)
+        if self._space.classes is None:
+            return z, None
+        return z, torch.tensor([class_index for _, class_index in drawn], dtype=torch.int64)
+
+    def _draw(self, index: int) -> tuple[Tensor, int]:
+        digest = hashlib.sha256(f"{self.seed}:{index}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+        if self.truncation is None:
+            z = torch.randn(self._space.dimensions, generator=generator)
+        else:
+            uniform = torch.rand(self._space.dimensions, generator=generator, dtype=torch.float64)
+            z = self.truncation * _cut_normal(uniform)
+        if self.class_index is not None or self._space.classes is None:
+            return z, self.class_index or 0
+        return z, int(torch.randint(self._space.classes, (), generator=generator))
+
+
+def _check_class(space: LatentSpace, class_index: int | None) -> None:
+    if class_index is None:
+        return
+    if space.classes is None:
+        raise InvalidRequest("this generator has no classes: leave --class out", class_index=class_index)
+    if not 0 <= class_index < space.classes:
+        raise InvalidRequest(
+            f"class {class_index} is none of this generator's: it has 0 to {space.classes - 1}",
+            class_index=class_index,
+        )
+
+
+def _cut_normal(uniform: Tensor) -> Tensor:
+    """Numbers uniform in [0, 1) as numbers of the normal distribution cut at +-2, float32."""
+    edge = math.erf(2 / math.sqrt(2))
+    return (math.sqrt(2) * torch.erfinv((2 * uniform - 1) * edge)).clamp(-2, 2).float()
+
+
+class ImageProbes:
+    """Files as probe images: each is brought upright, to RGB, and to its central square of `size` pixels."""
+
+    def __init__(self, paths: Sequence[Path], size: int = DEFAULT_SIZE, threads: int = 4) -> None:
+        """Reads nothing yet.
+
+        Args:
+            paths: one file an image, in the order of the set.
+            size: S, the side of the square, pixels.
+            threads: that decode while the networks run.
+
+        Raises:
+            InvalidRequest: when there are no paths or the size is none.
+        """
+        if not paths:
+            raise InvalidRequest("a probe set needs images: there are none")
+        if size < 1:
+            raise InvalidRequest(f"{size} is no size of images")
+        self.paths = tuple(paths)
+        self.size = size
+        self.count = len(self.paths)
+        self._threads = threads
+
+    def images(self, indices: Sequence[int]) -> Tensor:
+        """Some of the images, float32 [B, 3, S, S] in [0, 1].
+
+        Raises:
+            InvalidRequest: when a file is broken; names it.
+        """
+        return _stack([read_image(self.paths[index], self.size) for index in indices], self.size)
+
+    def batches(self, batch: int) -> Iterator[tuple[range, Tensor]]:
+        """All images in batches, each with its indices; the next one is decoded while the last one is in use.
+
+        Yields:
+            The indices, and float32 [B, 3, S, S] in [0, 1].
+
+        Raises:
+            InvalidRequest: when a file is broken; names it.
+        """
+        splits = iter(range(start, min(start + batch, self.count)) for start in range(0, self.count, batch))
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="probes") as pool:
+
+            def start(indices: range) -> tuple[range, list[Future[np.ndarray]]]:
+                return indices, [pool.submit(read_image, self.paths[index], self.size) for index in indices]
+
+            waiting = [start(indices) for indices in islice(splits, 1)]
+            try:
+                while waiting:
+                    waiting += [start(indices) for indices in islice(splits, 1)]
+                    indices, futures = waiting.pop(0)
+                    yield indices, _stack([future.result() for future in futures], self.size)
+            finally:
+                for _, futures in waiting:
+                    for future in futures:
+                        future.cancel()
+
+
+def _stack(images: list[np.ndarray], size: int) -> Tensor:
+    if not images:
+        return torch.empty(0, 3, size, size)
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float().div_(255)
+
+
+def read_image(path: Path, size: int) -> np.ndarray:
+    """The canonical image in a file: uint8 [S, S, 3].
+
+    Upright (EXIF), RGB, transparency on white, of an animation the first frame, 16 bits a channel scaled to 8; the
+    central square, resized bicubically with antialiasing.
+
+    Raises:
+        InvalidRequest: when the file is no image, cut short, or of more pixels than Pillow's limit; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                raise Image.DecompressionBombError(f"{image.width}x{image.height}")
+            # JPEG decodes straight to a smaller size, still twice what is kept.
+            image.draft("RGB", (2 * size, 2 * size))
+            return np.asarray(_square(_rgb(ImageOps.exif_transpose(image)), size))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidRequest(
+            f"'{path.name}' has more pixels than the {Image.MAX_IMAGE_PIXELS} that are allowed: make it smaller",
+            file=str(path),
+        ) from error
+    except FileNotFoundError as error:
+        raise InvalidRequest(f"there is no image '{path}'", file=str(path)) from error
+    except UnidentifiedImageError as error:
+        raise InvalidRequest(f"'{path.name}' is not an image that Pillow reads", file=str(path)) from error
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InvalidRequest(f"'{path.name}' is a broken image ({reason})", file=str(path)) from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, _BACKGROUND)
+        image = Image.alpha_composite(ground, image)
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey image of integers up to 65535, or of floats up to 1 or 255, in 8 bits: Pillow itself would clip it."""
+    values = np.asarray(image, dtype=np.float64)
+    top = (1.0 if values.max(initial=0) <= 1 else 255.0) if image.mode == "F" else 65535.0
+    return Image.fromarray((np.nan_to_num(values) / top * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def _square(image: Image.Image, size: int) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+
+
+def preprocess(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """A network's input: the images resized with antialiasing, and normalised.
+
+    Args:
+        images: float32 [B, 3, H, W] in [0, 1].
+        preprocessing: the network's.
+
+    Returns:
+        float32 [B, 3, height, width], (x - mean) / std, on the images' device.
+    """
+    size = (preprocessing.height, preprocessing.width)
+    if tuple(images.shape[2:]) != size:
+        images = F.interpolate(images, size=size, mode=preprocessing.interpolation, align_corners=False, antialias=True)
+        images = images.clamp(0, 1)  # bicubic overshoots
+    mean, std = (images.new_tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    return (images - mean) / std

@@ -1,0 +1,68 @@
+"""Files of a model hub: from the local cache where they are, else downloaded, else one line with the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from rosetta.errors import InvalidRequest
+
+
+def repository_file(repository: str, names: Sequence[str], mend: str) -> Path:
+    """The first of these files that a hub repository has; no network is used when one is in the cache.
+
+    Args:
+        repository: `owner/name`.
+        names: files that would do, best first.
+        mend: what a user can do when neither cache nor hub has them.
+
+    Raises:
+        InvalidRequest: when they are not cached and cannot be downloaded.
+    """
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name, local_files_only=True))
+        except LocalEntryNotFoundError:
+            continue
+    reason = "it has none of those files"
+    for name in names:
+        try:
+            return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError:
+            reason = "the hub cannot be reached"
+            break
+        except EntryNotFoundError:
+            continue
+        except Exception as error:  # noqa: BLE001 - whatever the network or the hub says, the mend is the same
+            reason = " ".join(str(error).split())[:160] or type(error).__name__
+            break
+    raise InvalidRequest(
+        f"the weights '{names[0]}' of {repository} are not in the hub's cache ({constants.HF_HUB_CACHE}) "
+        f"and could not be downloaded ({reason}): {mend}",
+        repository=repository,
+    )
+
+
+def url_file(url: str, cache: Path, mend: str) -> Path:
+    """The file behind a URL, from the cache folder or downloaded into it.
+
+    Raises:
+        InvalidRequest: when it is not cached and cannot be downloaded.
+    """
+    file = cache / url.rpartition("/")[2]
+    if file.is_file():
+        return file
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), progress=False)
+    except Exception as error:
+        raise InvalidRequest(
+            f"the weights {file.name} are not in {cache} and could not be downloaded ({error}): "
+            f"put the file there, or {mend}",
+            url=url,
+        ) from error
+    return file

@@ -1,0 +1,203 @@
+"""The source `timm:`: any image architecture of timm, such as `timm:resnet50.a1_in1k`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from itertools import dropwhile
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from timm.models import get_pretrained_cfg
+from torch import nn
+
+from rosetta.errors import InvalidRequest
+from workers.zoo import hub, weights
+from workers.zoo.base import Network, Preprocessing
+from workers.zoo.maps import MapReader
+
+# A pretraining names the family where it tells more than the architecture does: `vit_base_patch16_224.mae`.
+_PRETRAININGS = ("clip", "dino", "mae")
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def load(reference: str, weights_file: Path | None) -> Network:
+    """The timm network `architecture` or `architecture.tag`.
+
+    Raises:
+        InvalidRequest: when there is no such architecture, no weights are at hand, or they do not fit.
+    """
+    architecture, _, tag = reference.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
+        raise InvalidRequest(f"timm has no architecture '{architecture}': {hint}", architecture=architecture)
+    config = get_pretrained_cfg(reference, allow_unregistered=False)
+    if config is None and weights_file is None:
+        tags = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
+        raise InvalidRequest(
+            f"timm has no weights {tag!r} of {architecture}: write one of {tags}, or pass --weights FILE",
+            architecture=architecture,
+        )
+    file = weights_file or _from_hub(reference, config)
+    module = _with_weights(reference if config else architecture, file)
+    return network(module, reference, weights.digest_files([file]))
+
+
+def create(name: str, **arguments: Any) -> nn.Module:
+    """A timm module without weights, or with those in `arguments`, whose input is RGB.
+
+    Raises:
+        InvalidRequest: when its input is something else.
+    """
+    module: nn.Module = timm.create_model(name, **arguments)
+    channels = resolve_model_data_config(module)["input_size"][0]
+    if channels != 3:
+        raise InvalidRequest(f"{name} takes {channels} channels; only RGB images can be shown to it")
+    return module
+
+
+def network(module: nn.Module, reference: str, digest: str) -> Network:
+    """The network of a timm module whose weights are loaded."""
+    config = resolve_model_data_config(module)
+    _, height, width = config["input_size"]
+    architecture, _, tag = reference.partition(".")
+    head = getattr(module, "num_classes", 0)
+    return Network(
+        module=module,
+        layers=default_layers(module),
+        weights_digest=digest,
+        family=family(module, architecture, tag),
+        aliases=_aliases(architecture, tag),
+        preprocessing=Preprocessing(
+            height,
+            width,
+            mean=tuple(config["mean"]),
+            std=tuple(config["std"]),
+            interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
+        ),
+        to_maps=map_reader(module, height, width),
+        details={
+            "architecture": architecture,
+            "classes": head or "none: the weights came without a classifier",
+            **({"licence": licence} if (licence := module.pretrained_cfg.get("license")) else {}),
+        },
+    )
+
+
+def _from_hub(reference: str, config: Any) -> Path:
+    mend = f"pass --weights FILE with the weights of {reference}"
+    if config.hf_hub_id:
+        # An id that ends in a slash stands for the model's full name there.
+        full_name = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
+        repository = config.hf_hub_id + (full_name if config.hf_hub_id.endswith("/") else "")
+        names = (config.hf_hub_filename,) if config.hf_hub_filename else _HUB_FILES
+        return hub.repository_file(repository, names, mend)
+    if config.url:
+        return hub.url_file(config.url, Path(torch.hub.get_dir()) / "checkpoints", mend)
+    raise InvalidRequest(f"timm publishes no weights for {reference}: {mend}")
+
+
+def _with_weights(name: str, file: Path) -> nn.Module:
+    """The module with the file's weights, after timm's own renaming of foreign checkpoints.
+
+    The classifier takes the size it has in the file; without one in the file there is none in the module.
+    """
+    state = weights.read_state(file)
+    with torch.device("meta"):
+        plain = create(name)
+    state = weights.strip_prefix(state, plain.state_dict())
+    failure: Exception | None = None
+    for classes in _class_counts(plain, state):
+        overlay = {"state_dict": state, "num_classes": classes, "label_offset": None}
+        try:
+            module = create(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
+        except (RuntimeError, KeyError, ValueError) as error:
+            failure = failure or error
+            continue
+        module.pretrained_cfg.pop("state_dict", None)  # a copy of all weights
+        return module
+    reason = weights.misfit(plain.state_dict(), state) or " ".join(str(failure).split())[:200]
+    raise weights.mismatch(file.name, name, reason) from failure
+
+
+def _class_counts(plain: nn.Module, state: weights.State) -> list[int]:
+    """Sizes of the classifier to try: the file's; else none, else the usual one (timm may rename its keys)."""
+    heads = plain.pretrained_cfg.get("classifier") or ()
+    for head in (heads,) if isinstance(heads, str) else heads:
+        if f"{head}.weight" in state:
+            return [state[f"{head}.weight"].shape[0]]
+    return [0, plain.pretrained_cfg["num_classes"]]
+
+
+def default_layers(module: nn.Module) -> tuple[str, ...]:
+    """The layers worth recording, by what timm says of the network's features.
+
+    A network of stages gives the output of each, without the stem before them. A network of one resolution
+    (ViT) gives in each block the MLP's activation after the non-linearity, or the block's output where it has
+    no MLP.
+    """
+    modules = dict(module.named_modules())
+    features = [entry for entry in _feature_info(module) if entry["module"] in modules]
+    if not features:
+        return _largest_container(module)
+    names = [entry["module"] for entry in features]
+    if len({entry["reduction"] for entry in features}) == 1:
+        return tuple(f"{name}.mlp.act" if f"{name}.mlp.act" in modules else name for name in names)
+    stages = tuple(dropwhile(lambda name: not _has_weights(modules[name]), names))
+    return stages or tuple(names)
+
+
+def _feature_info(module: nn.Module) -> list[dict[str, Any]]:
+    info = getattr(module, "feature_info", None) or []
+    return list(getattr(info, "info", info))
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(parameter.ndim > 1 for parameter in module.parameters())
+
+
+def _largest_container(module: nn.Module) -> tuple[str, ...]:
+    """The children of the direct child that holds most of the parameters in a sequence."""
+    sizes = {
+        name: sum(parameter.numel() for parameter in child.parameters())
+        for name, child in module.named_children()
+        if isinstance(child, (nn.Sequential, nn.ModuleList))
+    }
+    if not sizes:
+        return ()
+    name = max(sizes, key=lambda key: sizes[key])
+    return tuple(f"{name}.{child}" for child, _ in module.get_submodule(name).named_children())
+
+
+def map_reader(module: nn.Module, height: int, width: int) -> MapReader:
+    """How the outputs of a timm module's layers become maps, for inputs of height x width."""
+    grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
+    return MapReader(
+        height,
+        width,
+        grid=tuple(grid) if grid else None,
+        prefix_tokens=getattr(module, "num_prefix_tokens", 0),
+        channels_last=getattr(module, "output_fmt", "NCHW") == "NHWC",
+    )
+
+
+def family(module: nn.Module, architecture: str, tag: str) -> str:
+    """The family: the pretraining's where it tells more, else the architecture's without sizes and versions."""
+    for pretraining in _PRETRAININGS:
+        if pretraining in tag or pretraining in architecture:
+            return pretraining
+    implementation = re.match(r"(vision_transformer)|[a-z]+", type(module).__module__.rpartition(".")[2])
+    base = "vit" if implementation and implementation[1] else implementation[0] if implementation else ""
+    words = [re.sub(r"v?\d.*", "", word) for word in architecture.split("_")]
+    if any(base and base in word for word in words):
+        return base
+    return next((word for word in words if word not in {"tf", "test", "legacy", ""}), architecture)
+
+
+def _aliases(architecture: str, tag: str) -> tuple[str, ...]:
+    names = (architecture, architecture.replace("_", " "), f"{architecture}.{tag}" if tag else architecture)
+    return tuple(dict.fromkeys(name.lower() for name in names))
