@@ -36,13 +36,22 @@ def weights_path(settings: Settings, digest: str, filename: str) -> Path:
 def missing(settings: Settings, kind: Literal["weights", "images"], digests: Iterable[str]) -> list[str]:
     """Those of the digests that were not uploaded yet, in the order they came.
 
+    Args:
+        settings: say where uploads lie.
+        kind: what the digests are of.
+        digests: of images, their sha256; of weights, their references `<sha256>/<filename>`.
+
     Raises:
-        InvalidRequest: when one is no sha256.
+        InvalidRequest: when one is no digest.
     """
-    checked = [check_digest(digest) for digest in digests]
     if kind == "images":
-        return [digest for digest in checked if not image_path(settings, digest).is_file()]
-    return [digest for digest in checked if not any(_files(settings.uploads_dir / digest))]
+        return [digest for digest in digests if not image_path(settings, check_digest(digest)).is_file()]
+    return [reference for reference in digests if not _reference_path(settings, reference).is_file()]
+
+
+def _reference_path(settings: Settings, reference: str) -> Path:
+    digest, _, filename = reference.partition("/")
+    return weights_path(settings, check_digest(digest), check_filename(filename))
 
 
 def check_digest(digest: str) -> str:
@@ -144,8 +153,7 @@ class Upload:
 def too_large(largest: int) -> InvalidRequest:
     """The error that an upload is larger than allowed."""
     return InvalidRequest(
-        f"the file is larger than the {largest:,} bytes allowed"
-        " (ROSETTA_MAX_WEIGHTS_BYTES, ROSETTA_MAX_IMAGE_BYTES)",
+        f"the file is larger than the {largest:,} bytes allowed (ROSETTA_MAX_WEIGHTS_BYTES, ROSETTA_MAX_IMAGE_BYTES)",
         largest=largest,
     )
 
@@ -158,16 +166,12 @@ def check_image(path: Path, name: str) -> None:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # refused below, with a clear line
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, with a clear line
             image = Image.open(path)
         with image:
             pixels, largest = image.width * image.height, Image.MAX_IMAGE_PIXELS or 0
             if pixels > largest:
-                raise InvalidRequest(
-                    f"image {name} has {pixels:,} pixels: {largest:,} are allowed", image=name
-                )
+                raise InvalidRequest(f"image {name} has {pixels:,} pixels: {largest:,} are allowed", image=name)
             image.load()
     except UnidentifiedImageError:
         raise InvalidRequest(f"image {name} is in no format that Pillow reads", image=name) from None
@@ -190,9 +194,7 @@ def resolve_weights(settings: Settings, reference: str) -> Path:
         path = (root / reference).resolve()
         if path.is_relative_to(root) and path.is_file():
             return path
-    raise InvalidRequest(
-        f"weights '{reference}' is not a file below a weights folder: {mend}", weights=reference
-    )
+    raise InvalidRequest(f"weights '{reference}' is not a file below a weights folder: {mend}", weights=reference)
 
 
 def forget_unfinished(settings: Settings) -> None:

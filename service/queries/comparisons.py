@@ -60,7 +60,7 @@ def list_pairs(
         rows,
         limit,
         key=lambda row: (row.probe_set, row.model, row.neighbour_model),
-        item=lambda row: ModelPair(*tuple(row)[:-1]),
+        item=model_pair,
     )
 
 
@@ -81,6 +81,11 @@ def latest_pair(conn: sa.Connection, model_id: int, neighbour_id: int, probe_set
         statement = statement.where(comparisons.c.probe_set_id == probe_set_id)
     newest = statement.order_by(comparisons.c.created_at.desc(), comparisons.c.id.desc()).limit(1)
     return conn.execute(newest).one_or_none()
+
+
+def model_pair(row: sa.Row[Any]) -> ModelPair:
+    """The result that a row of `latest_pair` stands for."""
+    return ModelPair(*tuple(row)[:-1])
 
 
 def not_mined(model: str, neighbour: str | None, probe: str | None) -> NotFound:

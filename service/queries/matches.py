@@ -117,9 +117,7 @@ def find_matches(
 
 
 @cache
-def _statement(
-    neighbour: str, by_number: bool, on_probe: bool, best_buddies: bool, after: bool
-) -> sa.TextClause:
+def _statement(neighbour: str, by_number: bool, on_probe: bool, best_buddies: bool, after: bool) -> sa.TextClause:
     """The statement of one shape of question; there are few, and each is prepared by the driver."""
     unit, number = _BY_NUMBER if by_number else _BY_CHANNEL
     chosen = _NEIGHBOURS[neighbour]
@@ -198,9 +196,7 @@ class _Target:
         if probe_set_id is None:
             neighbours = [name for name in self.neighbours or () if name != self.model.name]
             raise not_mined(self.model.name, ",".join(neighbours), self.probe)
-        dead = sa.select(probe_sets.c.name).join(
-            unit_statistics, unit_statistics.c.probe_set_id == probe_sets.c.id
-        )
+        dead = sa.select(probe_sets.c.name).join(unit_statistics, unit_statistics.c.probe_set_id == probe_sets.c.id)
         probe = conn.scalar(
             dead.where(
                 probe_sets.c.id == probe_set_id,

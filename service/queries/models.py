@@ -76,8 +76,7 @@ def remove_model(conn: sa.Connection, name: str) -> None:
     working = conn.scalar(_unfinished(name))
     if working is not None:
         raise Conflict(
-            f"job {working} is at work on {name}:"
-            f" wait for it, or stop it with `rosetta jobs cancel {working}`",
+            f"job {working} is at work on {name}: wait for it, or stop it with `rosetta jobs cancel {working}`",
             name=name,
             job=working,
         )

@@ -77,9 +77,7 @@ def unit_row(conn: sa.Connection, model: sa.Row[Any], reference: UnitReference) 
     Raises:
         NotFound: when the model has no such unit, naming what it has.
     """
-    statement = (
-        sa.select(*UNIT).join(layers, layers.c.id == units.c.layer_id).where(units.c.model_id == model.id)
-    )
+    statement = sa.select(*UNIT).join(layers, layers.c.id == units.c.layer_id).where(units.c.model_id == model.id)
     if reference.number is not None:
         statement = statement.where(units.c.number == reference.number)
     else:
@@ -105,9 +103,7 @@ def not_found(noun: str, name: str, names: Sequence[str], mend: str) -> NotFound
 
 def suggest(name: str, names: Sequence[str]) -> list[str]:
     """At most three of the names that are nearest to `name`, best first."""
-    found = process.extract(
-        name, names, scorer=fuzz.WRatio, processor=_key, limit=_SUGGESTIONS, score_cutoff=65
-    )
+    found = process.extract(name, names, scorer=fuzz.WRatio, processor=_key, limit=_SUGGESTIONS, score_cutoff=65)
     return [match for match, _, _ in found]
 
 

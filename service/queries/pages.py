@@ -53,9 +53,7 @@ def decode_cursor(cursor: str, *types: type) -> Key:
     return key
 
 
-def paged(
-    rows: Sequence[Row], limit: int, key: Callable[[Row], Key], item: Callable[[Row], Item]
-) -> Page[Item]:
+def paged(rows: Sequence[Row], limit: int, key: Callable[[Row], Key], item: Callable[[Row], Item]) -> Page[Item]:
     """The page of the first `limit` rows; a query fetches one row more, to know whether any follow."""
     shown = rows[:limit]
     following = encode_cursor(key(shown[-1])) if len(rows) > limit else None

@@ -24,9 +24,7 @@ DEFAULT_SIZE = 256
 _SIZES = range(8, 2049)
 
 
-def list_probes(
-    conn: sa.Connection, *, limit: int = pages.DEFAULT_LIMIT, cursor: str | None = None
-) -> Page[ProbeSet]:
+def list_probes(conn: sa.Connection, *, limit: int = pages.DEFAULT_LIMIT, cursor: str | None = None) -> Page[ProbeSet]:
     """The probe sets by name.
 
     Raises:
@@ -49,7 +47,7 @@ def get_probe(conn: sa.Connection, name: str) -> ProbeSet:
     return _probe(conn.execute(_probes().where(probe_sets.c.id == row.id)).one())
 
 
-def add_generator_probe(  # noqa: PLR0917 - in the order of the command
+def add_generator_probe(
     conn: sa.Connection,
     name: str,
     generator: str,
@@ -134,9 +132,7 @@ def add_image_probe(
     """
     check_model_name(name)
     if size not in _SIZES:
-        raise InvalidRequest(
-            f"size must be between {_SIZES[0]} and {_SIZES[-1]} pixels, not {size}", size=size
-        )
+        raise InvalidRequest(f"size must be between {_SIZES[0]} and {_SIZES[-1]} pixels, not {size}", size=size)
     ordered = sorted(images)
     _check_images(settings, name, ordered)
     values = {"kind": "images", "count": len(ordered), "height": size, "width": size}
@@ -191,15 +187,11 @@ def _check_numbers(
     if not 0 <= seed < 2**63:
         raise InvalidRequest(f"seed must be between 0 and 2^63 - 1, not {seed}", seed=seed)
     if truncation is not None and not 0 < truncation <= 1:
-        raise InvalidRequest(
-            f"truncation must be above 0 and at most 1, not {truncation}", truncation=truncation
-        )
+        raise InvalidRequest(f"truncation must be above 0 and at most 1, not {truncation}", truncation=truncation)
     if class_index is not None and classes is None:
         raise InvalidRequest(f"{generator} has no classes: leave the class out", class_index=class_index)
     if class_index is not None and classes is not None and not 0 <= class_index < classes:
-        raise InvalidRequest(
-            f"{generator} has classes 0 to {classes - 1}, not {class_index}", class_index=class_index
-        )
+        raise InvalidRequest(f"{generator} has classes 0 to {classes - 1}, not {class_index}", class_index=class_index)
 
 
 def _check_images(settings: Settings, name: str, images: Sequence[tuple[str, str]]) -> None:
@@ -207,9 +199,7 @@ def _check_images(settings: Settings, name: str, images: Sequence[tuple[str, str
         raise InvalidRequest(f"probe set {name} would be empty: name at least one image", name=name)
     twice = [image for image, count in Counter(image for image, _ in images).items() if count > 1]
     if twice:
-        raise InvalidRequest(
-            f"image {twice[0]} is named twice: names within a probe set differ", image=twice[0]
-        )
+        raise InvalidRequest(f"image {twice[0]} is named twice: names within a probe set differ", image=twice[0])
     for image, digest in images:
         if not DIGEST.fullmatch(digest):
             raise InvalidRequest(f"image {image}: '{digest}' is not a sha256 in hexadecimal", image=image)
