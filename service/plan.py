@@ -21,10 +21,11 @@ class _Part:
 
 
 def null_permutations(first: int, second: int) -> int:
-    """How many permutations the engine's null takes of two models with so many units.
+    """How many permutations the null takes of two models with so many units; each has an accumulator of its own.
 
-    Each has an accumulator of its own. The engine's word is `workers.mining.significance.null_permutations`, beyond
-    what the service imports; a test holds the two together.
+    Units of one model move together (brightness moves all), and in the worst case as one: then the observed maxima
+    exceed all of m permutations with probability 1 / (m + 1), so 19 hold the 5 % whatever the dependence. Large
+    models, whose maxima over very many units vary little, get fewer, but at least two.
     """
     return max(2, min(19, 40_000_000 // (first * second)))
 

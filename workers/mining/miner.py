@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from workers.mining.layout import ModelLayout, noise_layout
 from workers.mining.mining_pass import MiningPass, PairState
 from workers.mining.neighbours import Neighbours, best_buddies, reciprocal_ranks
 from workers.mining.plan import Pass, plan
-from workers.mining.significance import null_permutations, q_values
+from workers.mining.significance import q_values
 from workers.mining.sketches import DIMENSIONS, SIDE
 from workers.mining.stream import Shifts
 
@@ -83,7 +83,7 @@ class Miner:
         probe_digest: str,
         *,
         keep: int = 10,
-        permutations: int | None = None,
+        permutations: int | Mapping[tuple[int, int], int] = 19,
         budget: int = 4 * 2**30,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -96,7 +96,7 @@ class Miner:
             images: N, at least 2.
             probe_digest: seeds the order of visits and the sketches.
             keep: neighbours to keep, K.
-            permutations: of the null, for every pair; None: `null_permutations` of the pair's size. At most N - 1.
+            permutations: of the null, for all pairs or by pair; at most N - 1 are taken.
             budget: bytes beside the models.
             device: where to accumulate.
         Raises:
@@ -107,11 +107,8 @@ class Miner:
             raise ValueError(f"mining needs at least 2 images, got {images}")
         self.models, self.pairs = tuple(models), tuple(pairs)
         self.permutations = {
-            (a, b): min(
-                null_permutations(models[a].units, models[b].units) if permutations is None else permutations,
-                images - 1,
-            )
-            for a, b in self.pairs
+            pair: min(permutations if isinstance(permutations, int) else permutations[pair], images - 1)
+            for pair in self.pairs
         }
         self.device = torch.device(device)
         self.noise = noise_layout(DIMENSIONS, SIDE)

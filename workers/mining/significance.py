@@ -5,19 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_PERMUTATIONS = 19
-_CELLS = 40_000_000
-
-
-def null_permutations(first: int, second: int) -> int:
-    """How many permutations a pair of models with so many units gets.
-
-    Units of one model move together (brightness moves all), and in the worst case as one: then the observed maxima
-    exceed all of m permutations with probability 1 / (m + 1), so 19 hold the 5 % whatever the dependence. Large
-    models, whose maxima over very many units vary little, get fewer, but at least two.
-    """
-    return max(2, min(_PERMUTATIONS, _CELLS // (first * second)))
-
 
 def q_values(correlation: Tensor, best: Tensor, null: Tensor) -> Tensor:
     """Benjamini-Hochberg q-values of matches.

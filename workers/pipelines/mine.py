@@ -1,0 +1,117 @@
+"""The job `mine`: runs the models over a probe set once, and stores matches, statistics and sketches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+import torch
+
+from rosetta.errors import InvalidRequest
+from service.database import sketches
+from service.plan import null_permutations
+from workers.mining.errors import BudgetError, NonFiniteError, ShapeError
+from workers.mining.miner import Miner
+from workers.pipelines import inputs
+from workers.pipelines.context import Context
+from workers.pipelines.forward import ForwardPasses
+from workers.pipelines.inputs import MinedModel
+from workers.pipelines.store import store_part
+from workers.probes import GeneratorProbes, ImageProbes
+
+
+def run(context: Context) -> None:
+    """Mines the pairs of the part's payload.
+
+    Raises:
+        InvalidRequest: when weights or layers are others than registered, activations are not finite, or the
+            memory budget is too small.
+        NotFound: when a model or the probe set was removed meanwhile.
+    """
+    pairs = [(first, second) for first, second in context.payload["pairs"]]
+    context.report(0, context.payload["images"], "loading the models")
+    with context.engine.connect() as connection:
+        probe_set = inputs.probe_row(connection, context.parameters["probe"])
+        models = inputs.load_models(context, connection, sorted({model for pair in pairs for model in pair}))
+        probes = inputs.load_probes(context, connection, probe_set)
+    place = {model.id: index for index, model in enumerate(models)}
+    try:
+        miner = Miner(
+            [model.layout for model in models],
+            [(place[a], place[b]) for a, b in pairs],
+            [place[model] for model in context.payload["profiles"]],
+            probes.count,
+            probe_set.digest,
+            keep=context.parameters["keep"],
+            permutations={
+                (place[a], place[b]): null_permutations(models[place[a]].layout.units, models[place[b]].layout.units)
+                for a, b in pairs
+            },
+            budget=context.settings.memory_budget,
+            device=_device(context.settings.device),
+        )
+        _run_passes(context, miner, models, probes)
+    except BudgetError as error:
+        raise InvalidRequest(f"{error}: raise ROSETTA_MEMORY_BUDGET, or mine with fewer layers (--layers)") from error
+    except NonFiniteError as error:
+        raise InvalidRequest(
+            f"model '{error.model}', layer '{error.layer}' gave NaN or infinity on "
+            f"{inputs.image_name(context.engine, probe_set, error.image)}: "
+            "its weights may be broken, or the layer overflows; register it without that layer (--layers)",
+            model=error.model,
+            layer=error.layer,
+            image=error.image,
+        ) from error
+    except ShapeError as error:
+        raise InvalidRequest(f"{error}: the model's layers changed, register it anew") from error
+    _publish(context, miner, models, probe_set, pairs)
+
+
+def _run_passes(
+    context: Context, miner: Miner, models: Sequence[MinedModel], probes: GeneratorProbes | ImageProbes
+) -> None:
+    place = {model.name: index for index, model in enumerate(models)}
+    passes = ForwardPasses(
+        probes,
+        {model.name: model.network for model in models},
+        {model.name: [layer.name for layer in model.layout.layers] for model in models},
+        miner.device,
+    )
+    total, done = probes.count * len(miner.passes), 0
+    for number, part in enumerate(miner.passes, 1):
+        running = miner.start(part)
+        names = [models[index].name for index in part.models]
+        note = f"mining {len(names)} models"
+        if len(miner.passes) > 1:
+            note += f", pass {number} of {len(miner.passes)}"
+
+        def consume(model: str, layer: str, maps: torch.Tensor, running: Any = running) -> None:
+            running.write(place[model], layer, maps)
+
+        for positions in passes.run(miner.order.split(part.batch), names, consume):
+            running.finish_batch(positions)
+            done += len(positions)
+            context.report(done, total, note)
+        miner.finish(running)
+
+
+def _publish(
+    context: Context, miner: Miner, models: Sequence[MinedModel], probe_set: sa.Row[Any], pairs: list[tuple[int, int]]
+) -> None:
+    place = {model.id: index for index, model in enumerate(models)}
+    results = {(a, b): miner.pair(place[a], place[b]) for a, b in pairs}
+    profiles = {model: miner.profile(place[model]) for model in context.payload["profiles"]}
+    with context.engine.begin() as connection:
+        sketches.ensure_partition(connection, probe_set.id)
+    outcome: dict[str, Any] = {"pairs": len(pairs), "images": miner.images}
+    with context.publish(outcome) as connection:
+        permutations = {(a, b): miner.permutations[place[a], place[b]] for a, b in pairs}
+        store_part(connection, context, probe_set.id, results, permutations, profiles)
+    sketches.build_index(context.engine, probe_set.id)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
