@@ -79,9 +79,7 @@ def _give_up(connection: sa.Connection, row: sa.Row[Any]) -> None:
         .where(job_parts.c.job_id == row.job_id, job_parts.c.part == row.part)
         .values(state="failed", finished_at=NOW, owner=None, lease_until=None)
     )
-    reason = (
-        f"the worker died {row.attempt} times while {_doing(row.kind, row.parameters)}; see the worker's log"
-    )
+    reason = f"the worker died {row.attempt} times while {_doing(row.kind, row.parameters)}; see the worker's log"
     fail_job(connection, row.job_id, "worker_lost", reason)
 
 

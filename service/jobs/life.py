@@ -88,9 +88,7 @@ def cancel(engine: sa.Engine, job_id: int) -> None:
         ).rowcount
         state = state_of(connection, job_id)
     if not cancelled and state != "cancelled":
-        raise Conflict(
-            f"job {job_id} is {state} already: there is nothing to cancel", job=job_id, state=state
-        )
+        raise Conflict(f"job {job_id} is {state} already: there is nothing to cancel", job=job_id, state=state)
     tidy(engine, job_id)
 
 
@@ -104,9 +102,7 @@ def retry(engine: sa.Engine, job_id: int) -> None:
     with engine.begin() as connection:
         # Part first, job last, as everywhere: a worker that still publishes holds its part.
         mine = job_parts.c.job_id == job_id, job_parts.c.state != "done"
-        connection.execute(
-            sa.select(job_parts.c.part).where(*mine).order_by(job_parts.c.part).with_for_update()
-        )
+        connection.execute(sa.select(job_parts.c.part).where(*mine).order_by(job_parts.c.part).with_for_update())
         state = state_of(connection, job_id, lock=True)
         if state not in ("failed", "cancelled"):
             mend = "there is nothing to retry" if state == "done" else "cancel it first, or wait"
@@ -132,9 +128,7 @@ def _requeue(connection: sa.Connection, job_id: int, again: dict[str, Any]) -> N
     try:
         with connection.begin_nested():
             connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.id == job_id)
-                .values(**again, error_code=None, error_message=None)
+                sa.update(jobs).where(jobs.c.id == job_id).values(**again, error_code=None, error_message=None)
             )
     except sa.exc.IntegrityError:
         key = sa.select(jobs.c.key).where(jobs.c.id == job_id).scalar_subquery()
@@ -159,9 +153,7 @@ def missing(connection: sa.Connection, job_id: int) -> NotFound:
     """The error that says there is no such job, and which is the newest."""
     newest = connection.scalar(sa.select(sa.func.max(jobs.c.id)))
     hint = "there are no jobs yet" if newest is None else f"the newest is {newest}"
-    return NotFound(
-        f"no job {job_id}; {hint}", job=job_id, suggestions=[] if newest is None else [str(newest)]
-    )
+    return NotFound(f"no job {job_id}; {hint}", job=job_id, suggestions=[] if newest is None else [str(newest)])
 
 
 def tidy(engine: sa.Engine, job_id: int | None = None) -> None:

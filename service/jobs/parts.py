@@ -43,9 +43,7 @@ def claim(engine: sa.Engine, job_id: int, part: int, owner: UUID, lease_s: float
     )
     take = (
         sa.update(job_parts)
-        .where(
-            job_parts.c.job_id == job_id, job_parts.c.part == part, waits, job_parts.c.attempt < MAX_ATTEMPTS
-        )
+        .where(job_parts.c.job_id == job_id, job_parts.c.part == part, waits, job_parts.c.attempt < MAX_ATTEMPTS)
         .where(jobs.c.id == job_parts.c.job_id, jobs.c.state.in_(UNFINISHED))
         .values(
             state="running",
@@ -63,9 +61,7 @@ def claim(engine: sa.Engine, job_id: int, part: int, owner: UUID, lease_s: float
         if row is None:
             return None
         connection.execute(
-            sa.update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.state == "queued")
-            .values(state="running", started_at=NOW)
+            sa.update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued").values(state="running", started_at=NOW)
         )
     return Claim(job_id, part, owner, lease_s, row.attempt, row.kind, row.parameters, row.payload)
 
@@ -96,9 +92,7 @@ def heartbeat(engine: sa.Engine, claim: Claim, done: int, total: int, note: str)
 
 
 @contextmanager
-def publish(
-    engine: sa.Engine, claim: Claim, result: Mapping[str, Any] | None = None
-) -> Iterator[sa.Connection]:
+def publish(engine: sa.Engine, claim: Claim, result: Mapping[str, Any] | None = None) -> Iterator[sa.Connection]:
     """A connection in the one transaction that writes a part's rows and marks it done, or does neither.
 
     The part is locked by owner from the beginning, so nobody else can take it meanwhile. On exit `result`, as
@@ -147,11 +141,7 @@ def _finish(connection: sa.Connection, claim: Claim, result: dict[str, Any]) -> 
 def fail(engine: sa.Engine, claim: Claim, code: str, message: str) -> None:
     """Fails the part and with it the job, with a reason a person understands, unless the part was lost."""
     with engine.begin() as connection:
-        failed = (
-            sa.update(job_parts)
-            .where(*_owned(claim))
-            .values(state="failed", finished_at=NOW, lease_until=None)
-        )
+        failed = sa.update(job_parts).where(*_owned(claim)).values(state="failed", finished_at=NOW, lease_until=None)
         if not connection.execute(failed).rowcount:
             return
         fail_job(connection, claim.job_id, code, message)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from rosetta.errors import InvalidRequest
 from rosetta.results import Job, JobState, Page
 from service.database.schema import job_parts, jobs
 from service.jobs.life import NOW, missing
+from service.queries import pages
 
 
 def get(connection: sa.Connection, job_id: int) -> Job:
@@ -28,37 +26,23 @@ def get(connection: sa.Connection, job_id: int) -> Job:
 
 
 def list_jobs(
-    connection: sa.Connection, limit: int = 50, cursor: str | None = None, state: JobState | None = None
+    connection: sa.Connection,
+    limit: int = pages.DEFAULT_LIMIT,
+    cursor: str | None = None,
+    state: JobState | None = None,
 ) -> Page[Job]:
     """Jobs, newest first.
 
     Raises:
-        InvalidRequest: when the cursor is none that an earlier page gave.
+        InvalidRequest: when the limit or the cursor is none.
     """
-    query = _query().order_by(jobs.c.id.desc()).limit(limit + 1)
+    query = _query().order_by(jobs.c.id.desc()).limit(pages.check_limit(limit) + 1)
     if cursor is not None:
-        query = query.where(jobs.c.id < _decode(cursor))
+        (before,) = pages.decode_cursor(cursor, int)
+        query = query.where(jobs.c.id < before)
     if state is not None:
         query = query.where(jobs.c.state == state)
-    found = [_job(row) for row in connection.execute(query)]
-    more = len(found) > limit
-    return Page(tuple(found[:limit]), _encode(found[limit - 1].id) if more else None)
-
-
-def _encode(job_id: int) -> str:
-    return base64.urlsafe_b64encode(f"job {job_id}".encode()).decode()
-
-
-def _decode(cursor: str) -> int:
-    try:
-        word, number = base64.urlsafe_b64decode(cursor.encode()).decode().split()
-        if word == "job":
-            return int(number)
-    except (ValueError, binascii.Error):
-        pass
-    raise InvalidRequest(
-        f"'{cursor}' is not a cursor: pass the next_cursor of the page before", cursor=cursor
-    )
+    return pages.paged(connection.execute(query).all(), limit, key=lambda row: (row.id,), item=_job)
 
 
 def _query() -> sa.Select[Any]:
@@ -79,9 +63,7 @@ def _query() -> sa.Select[Any]:
         .lateral("progress")
     )
     elapsed = sa.func.extract("epoch", NOW - jobs.c.started_at).label("elapsed_s")
-    return sa.select(jobs, elapsed, progress.c.done, progress.c.total, progress.c.note).join(
-        progress, sa.true()
-    )
+    return sa.select(jobs, elapsed, progress.c.done, progress.c.total, progress.c.note).join(progress, sa.true())
 
 
 def _job(row: sa.Row[Any]) -> Job:
