@@ -27,12 +27,17 @@ class Answer:
     """
 
     def __init__(self, answer: results.Answer) -> None:
+        self._result = answer
         self.question = answer.question
         self.kind = answer.kind
         self.understood = answer.understood
         self.text = answer.text
         self.matches: Rows[Match] = Rows(answer.matches, Match, "matches")
         self.pairs: Rows[ModelPair] = Rows(answer.pairs, ModelPair, "pairs of models")
+
+    def as_result(self) -> results.Answer:
+        """The plain value that the service answered."""
+        return self._result
 
     def __str__(self) -> str:
         return self.text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
@@ -24,9 +24,7 @@ _SHOWN_IN_HTML = 50
 class _Frame(Sequence[T], Generic[T]):
     """What dataclass rows and SQL rows have in common."""
 
-    def __init__(
-        self, items: Iterable[T], columns: tuple[str, ...], kinds: tuple[Kind, ...], noun: str
-    ) -> None:
+    def __init__(self, items: Iterable[T], columns: tuple[str, ...], kinds: tuple[Kind, ...], noun: str) -> None:
         self._items = tuple(items)
         self._kinds = kinds
         self._noun = noun
@@ -35,7 +33,8 @@ class _Frame(Sequence[T], Generic[T]):
     def _records(self) -> Iterator[tuple[Any, ...]]:
         raise NotImplementedError
 
-    def _view(self) -> tuple[Column, ...]:
+    def view(self) -> tuple[Column, ...]:
+        """The columns of a table for people."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -48,9 +47,16 @@ class _Frame(Sequence[T], Generic[T]):
     def __getitem__(self, index: int | slice) -> T | Self:
         if not isinstance(index, slice):
             return self._items[index]
+        return self._with(self._items[index])
+
+    def _with(self, items: tuple[T, ...]) -> Self:
         some = copy.copy(self)
-        some._items = self._items[index]
+        some._items = items
         return some
+
+    def where(self, keep: Callable[[T], object]) -> Self:
+        """The rows for which `keep(row)` is true."""
+        return self._with(tuple(item for item in self._items if keep(item)))
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._items)
@@ -84,7 +90,7 @@ class _Frame(Sequence[T], Generic[T]):
     def __repr__(self) -> str:
         if not self._items:
             return f"<no {self._noun}>"
-        lines = text_table(self._view(), self._items[:_SHOWN_IN_REPR])
+        lines = text_table(self.view(), self._items[:_SHOWN_IN_REPR])
         more = len(self) - _SHOWN_IN_REPR
         return f"<{self._headline()}>\n{lines}" + (f"\n... and {more:,} more" if more > 0 else "")
 
@@ -93,7 +99,7 @@ class _Frame(Sequence[T], Generic[T]):
         caption = self._headline()
         if len(shown) < len(self):
             caption += f", the first {len(shown)} shown"
-        return html_table(self._view(), shown, caption)
+        return html_table(self.view(), shown, caption)
 
 
 def _cell_at(index: int, row: tuple[Any, ...]) -> str:
@@ -121,7 +127,8 @@ class Rows(_Frame[T]):
     def _records(self) -> Iterator[tuple[Any, ...]]:
         return (tuple(getattr(item, name) for name in self.columns) for item in self._items)
 
-    def _view(self) -> tuple[Column, ...]:
+    def view(self) -> tuple[Column, ...]:
+        """The columns of a table for people."""
         return VIEWS[self._kind]
 
 
@@ -144,7 +151,8 @@ class SqlRows(_Frame[tuple[Any, ...]]):
     def _records(self) -> Iterator[tuple[Any, ...]]:
         return iter(self._items)
 
-    def _view(self) -> tuple[Column, ...]:
+    def view(self) -> tuple[Column, ...]:
+        """The columns of a table for people."""
         return tuple(
             Column(name, partial(_cell_at, index), right=kind in {"int", "float"})
             for index, (name, kind) in enumerate(zip(self.columns, self._kinds, strict=True))

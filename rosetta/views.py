@@ -13,11 +13,21 @@ from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, ProbeSet
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, what a row shows under it, and whether it is a number (set to the right)."""
+    """A column of a table for people.
+
+    Attributes:
+        heading: its first line.
+        text: what a row shows in it.
+        right: a number, set to the right.
+        wraps: a sentence or a list; names and addresses stay in one piece.
+        optional: left out first where a terminal is narrow.
+    """
 
     heading: str
     text: Callable[[Any], str]
     right: bool = False
+    wraps: bool = False
+    optional: bool = False
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -96,7 +106,8 @@ def job_subject(job: Job) -> str:
     return f"{parameters.get('probe', '')}: {', '.join(map(str, models)) or 'all models'}"
 
 
-def _origin(probe_set: ProbeSet) -> str:
+def origin(probe_set: ProbeSet) -> str:
+    """Where the images of a probe set come from."""
     if probe_set.kind == "images":
         return "images"
     extras = [f"seed {probe_set.seed}"]
@@ -107,7 +118,8 @@ def _origin(probe_set: ProbeSet) -> str:
     return f"{probe_set.generator} ({', '.join(extras)})"
 
 
-def _job_time(job: Job) -> str:
+def job_time(job: Job) -> str:
+    """How long a finished job took."""
     if job.started_at is None or job.finished_at is None:
         return "-"
     return duration((job.finished_at - job.started_at).total_seconds())
@@ -118,9 +130,9 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("model", lambda row: row.name),
         Column("family", lambda row: row.family),
         Column("units", lambda row: number(row.units), right=True),
-        Column("makes images", lambda row: "yes" if row.is_generator else ""),
-        Column("source", lambda row: row.source),
-        Column("registered", lambda row: moment(row.created_at)),
+        Column("generator", lambda row: "yes" if row.is_generator else ""),
+        Column("source", lambda row: row.source, optional=True),
+        Column("registered", lambda row: moment(row.created_at), optional=True),
     ),
     Layer: (
         Column("layer", lambda row: row.name),
@@ -139,15 +151,13 @@ VIEWS: dict[type, tuple[Column, ...]] = {
     Match: (
         Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
         Column("model", lambda row: row.neighbour_model),
-        Column(
-            "match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)
-        ),
+        Column("match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)),
         Column("r", lambda row: number(row.correlation), right=True),
         Column("rank", lambda row: number(row.rank), right=True),
-        Column("back", lambda row: number(row.reciprocal_rank), right=True),
+        Column("rank back", lambda row: number(row.reciprocal_rank), right=True, optional=True),
         Column("q", lambda row: probability(row.q_value), right=True),
         Column("best buddy", lambda row: "yes" if row.is_best_buddy else ""),
-        Column("probe set", lambda row: row.probe_set),
+        Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     ModelPair: (
         Column("models", lambda row: f"{row.model}, {row.neighbour_model}"),
@@ -155,29 +165,34 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("best buddies", lambda row: number(row.best_buddies), right=True),
         Column("q < 0.05", lambda row: number(row.significant_best_buddies), right=True),
         Column("by chance", lambda row: number(row.chance_best_buddies, 1), right=True),
-        Column("live units", lambda row: f"{row.live_units:,} and {row.neighbour_live_units:,}", right=True),
+        Column(
+            "live units",
+            lambda row: f"{row.live_units:,} and {row.neighbour_live_units:,}",
+            right=True,
+            optional=True,
+        ),
     ),
     ProbeSet: (
         Column("probe set", lambda row: row.name),
         Column("images", lambda row: number(row.count), right=True),
         Column("size", lambda row: f"{row.height}x{row.width}", right=True),
-        Column("from", _origin),
-        Column("mined models", lambda row: ", ".join(row.mined_models) or "none"),
+        Column("from", origin),
+        Column("mined models", lambda row: ", ".join(row.mined_models) or "none", wraps=True),
     ),
     Job: (
         Column("job", lambda row: str(row.id), right=True),
         Column("kind", lambda row: row.kind),
         Column("state", lambda row: row.state),
         Column("done", progress, right=True),
-        Column("about", job_subject),
-        Column("time", _job_time, right=True),
-        Column("note", job_note),
+        Column("about", job_subject, wraps=True),
+        Column("took", job_time, right=True, optional=True),
+        Column("note", job_note, wraps=True),
     ),
     Check: (
         Column("check", lambda row: row.name),
         Column("", lambda row: "ok" if row.ok else "FAILS"),
-        Column("found", lambda row: row.value),
-        Column("mend", lambda row: row.mend),
+        Column("found", lambda row: row.value, wraps=True),
+        Column("mend", lambda row: row.mend, wraps=True),
     ),
 }
 
@@ -210,6 +225,4 @@ def html_table(columns: Sequence[Column], rows: Iterable[Any], caption: str) -> 
 
     head = line("th", (column.heading for column in columns))
     body = "".join(line("td", (column.text(row) for column in columns)) for row in rows)
-    return (
-        f"<table><caption>{html.escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
-    )
+    return f"<table><caption>{html.escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"

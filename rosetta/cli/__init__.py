@@ -1,0 +1,160 @@
+"""The command line. `rosetta --help` imports click alone: every command is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from rosetta.errors import RosettaError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a command lives, and what its line in `rosetta --help` says."""
+
+    where: str
+    summary: str
+
+
+SECTIONS: Mapping[str, Mapping[str, Entry]] = {
+    "On this machine": {
+        "up": Entry("rosetta.cli.stack:up", "Start the whole service here: store, queue, worker, API."),
+        "down": Entry("rosetta.cli.stack:down", "Stop what `rosetta up` started."),
+        "demo": Entry("rosetta.cli.demo:demo", "Mine four real networks and ask them one question."),
+        "doctor": Entry("rosetta.cli.doctor:doctor", "Say what works, and the mend for what does not."),
+    },
+    "Mine": {
+        "models": Entry("rosetta.cli.models:models", "Add, list, show and remove models."),
+        "probes": Entry("rosetta.cli.probes:probes", "Add, list, show and remove probe sets."),
+        "mine": Entry("rosetta.cli.mine:mine", "Compare models on a probe set."),
+        "jobs": Entry("rosetta.cli.jobs:jobs", "List, watch, cancel and retry jobs."),
+    },
+    "Ask": {
+        "match": Entry("rosetta.cli.match:match", "Show which units match a unit."),
+        "ask": Entry("rosetta.cli.ask:ask", "Ask a question in plain words."),
+        "search": Entry("rosetta.cli.search:search", "Find units like one, in models never compared with it."),
+        "sql": Entry("rosetta.cli.sql:sql", "Run one SQL query, read-only."),
+        "export": Entry("rosetta.cli.sql:export", "Write a table to a Parquet, CSV or JSON Lines file."),
+    },
+    "Single processes of a deployment": {
+        "api": Entry("rosetta.cli.stack:api", "Serve the API."),
+        "worker": Entry("rosetta.cli.stack:worker", "Work on jobs."),
+        "migrate": Entry("rosetta.cli.stack:migrate", "Bring the database to this version's schema."),
+    },
+}
+_ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, section by section."""
+        return list(_ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in _ENTRIES:
+            return None
+        module, _, attribute = _ENTRIES[cmd_name].where.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections of commands, without importing any."""
+        width = max(map(len, _ENTRIES))
+        for section, entries in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(width), entry.summary) for name, entry in entries.items()])
+
+
+_MORE = """\b
+Begin with:
+  rosetta up --detach
+  rosetta ask "which neurons in EfficientNet match DCGAN unit 813?"
+
+`rosetta COMMAND --help` has an example of each command.
+
+\b
+ROSETTA_URL       the service, when it is not the local one
+ROSETTA_API_KEY   its key, when it wants one
+ROSETTA_DEBUG=1   shows where an error comes from
+
+\b
+Completion (bash; zsh and fish alike):
+  eval "$(_ROSETTA_COMPLETE=bash_source rosetta)"
+"""
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_MORE)
+@click.version_option(package_name="rosetta-neurons", message="rosetta %(version)s")
+def cli() -> None:
+    """Ask what neural networks have in common."""
+
+
+class Stopped(click.ClickException):
+    """Interrupted by Ctrl-C; the message says what goes on without it."""
+
+    exit_code = 130
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad usage, 3 service unreachable, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command; what goes wrong is one line on stderr."""
+    try:
+        code: Any = cli.main(args=arguments, prog_name="rosetta", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("ROSETTA_DEBUG"):
+            raise
+        return _report(error)
+    except KeyboardInterrupt:
+        return _report(click.Abort())
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: Exception) -> int:
+    """The exit code that an error stands for, after one line about it."""
+    if isinstance(error, click.UsageError):
+        if not error.message or error.message.startswith("Usage:"):  # called without arguments: the help
+            click.echo(error.message, err=True)
+        else:
+            _say(f"{error.format_message().rstrip('.')}{_usage_mend(error)}")
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        _say(error.format_message())
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        _say("interrupted")
+        return Stopped.exit_code
+    if isinstance(error, RosettaError):
+        _say(error.message)
+        return error.exit_code
+    if isinstance(error, ImportError | OSError):
+        _say(str(error))
+        return 1
+    _say(f"an error of rosetta itself: {type(error).__name__}: {error} (ROSETTA_DEBUG=1 shows where)")
+    return 1
+
+
+def _usage_mend(error: click.UsageError) -> str:
+    return f": see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
+
+
+def _say(message: str) -> None:
+    line = " ".join(message.split())
+    click.echo(f"{click.style('rosetta:', fg='red', bold=True)} {line}", err=True)
