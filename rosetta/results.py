@@ -102,6 +102,23 @@ class Match:
 
 
 @dataclass(frozen=True)
+class SketchMatch:
+    """A unit whose sketch is near: `similarity` is the cosine of two sketches, which approximates Pearson r."""
+
+    probe_set: str
+    model: str
+    layer: str
+    unit: int
+    channel: int
+    neighbour_model: str
+    neighbour_layer: str
+    neighbour_unit: int
+    neighbour_channel: int
+    similarity: float
+    rank: int
+
+
+@dataclass(frozen=True)
 class ProbeSet:
     """An immutable, ordered, digest-named set of images. `generator` is null for a folder of images."""
 

@@ -10,7 +10,7 @@ _BUDDIES = sa.text(
     """
 SELECT p.name, m.name, l.name, t.unit, t.unit - l.first_unit,
        nm.name, nl.name, t.neighbour, t.neighbour - nl.first_unit,
-       t.correlation, t.rank, t.reciprocal_rank, t.q_value, true
+       t.correlation, t.rank, t.reciprocal_rank, nullif(t.q_value, 'NaN'), true
 FROM comparisons c
 JOIN probe_sets p ON p.id = c.probe_set_id
 JOIN models m ON m.id = c.model_id

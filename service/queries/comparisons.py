@@ -105,7 +105,7 @@ def _pairs() -> sa.Select[Any]:
         _neighbour.c.name.label("neighbour_model"),
         comparisons.c.best_buddies,
         comparisons.c.significant_best_buddies,
-        comparisons.c.chance_best_buddies,
+        sa.func.nullif(comparisons.c.chance_best_buddies, sa.literal(float("nan"))).label("chance_best_buddies"),
         (_model.c.units - _profile.c.dead_units).label("live_units"),
         (_neighbour.c.units - _neighbour_profile.c.dead_units).label("neighbour_live_units"),
         comparisons.c.id,

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from rosetta.addresses import check_model_name
 from rosetta.errors import Conflict, InvalidRequest
 from rosetta.results import Page, ProbeSet
+from service.database import sketches
 from service.database.schema import jobs, models, probe_images, probe_sets, profiles
 from service.queries import names, pages
 from service.settings import Settings
@@ -171,6 +172,7 @@ def remove_probe(conn: sa.Connection, name: str) -> None:
             job=working,
         )
     conn.execute(sa.delete(probe_sets).where(probe_sets.c.id == row.id))
+    sketches.drop_partition(conn, row.id)
 
 
 def _check_numbers(

@@ -56,7 +56,8 @@ class _Found:
         """
         if not self.lines:
             raise self.problems[0]
-        return "\n".join([*self.lines, *(f"{problem.message}." for problem in self.problems)])
+        # A unit that is dead is so wherever it was looked for: said once.
+        return "\n".join(dict.fromkeys([*self.lines, *(f"{problem.message}." for problem in self.problems)]))
 
 
 def _matches(conn: sa.Connection, question: str, asked: Question) -> Answer:
@@ -82,17 +83,16 @@ def _matches(conn: sa.Connection, question: str, asked: Question) -> Answer:
             except (InvalidRequest, NotFound) as problem:
                 found.problems.append(problem)
                 continue
-            _add_matches(found, page.items, asked.minimum)
+            if not page.items:
+                where = "" if target is None else f" in {target}"
+                found.lines.append(f"{phrases.unit_mention([model.name], unit)} has no match{where}.")
+            for _, group in groupby(page.items, key=lambda row: row.neighbour_model):
+                found.lines.append(phrases.best_match(list(group), asked.minimum))
+            found.matches += [row for row in page.items if asked.minimum is None or row.correlation >= asked.minimum]
     text = found.text()
     probes = list(dict.fromkeys(match.probe_set for match in found.matches)) or ([asked.probe] if asked.probe else [])
     understood = whom + phrases.limits(asked.top, probes, asked.minimum) + phrases.stands_for(readings)
     return Answer(question, "matches", understood, text, matches=tuple(found.matches))
-
-
-def _add_matches(found: _Found, rows: Sequence[Match], minimum: float | None) -> None:
-    for _, group in groupby(rows, key=lambda row: row.neighbour_model):
-        found.lines.append(phrases.best_match(list(group), minimum))
-    found.matches += [row for row in rows if minimum is None or row.correlation >= minimum]
 
 
 def _pairs(conn: sa.Connection, question: str, asked: Question) -> Answer:

@@ -1,0 +1,113 @@
+"""Search by sketch: the units nearest to a unit, in any model that was mined on the same probe set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from rosetta.addresses import UnitReference
+from rosetta.errors import InvalidRequest
+from rosetta.results import SketchMatch
+from service.database import sketches
+from service.database.schema import layers, models, probe_sets, profiles, unit_statistics, units
+from service.queries import names
+from service.queries.comparisons import not_mined
+from service.queries.matches import dead_unit
+
+LARGEST_TOP = 1000
+
+
+def near_unit(
+    conn: sa.Connection,
+    model: str,
+    unit: UnitReference,
+    *,
+    neighbour: str | None = None,
+    probe: str | None = None,
+    top: int = 10,
+) -> list[SketchMatch]:
+    """The units of other models whose sketches are nearest to a unit's, nearest first.
+
+    Args:
+        conn: where to look; inside a transaction, for the search sets its width there.
+        model: the unit's model.
+        unit: the unit.
+        neighbour: where to look: a model, a family or a nickname, searched exactly; None: everywhere, by the index.
+        probe: the probe set; None: the one on which the model was last mined.
+        top: how many.
+
+    Raises:
+        NotFound: when a name is unknown, with the nearest ones; or nothing was mined, with the command.
+        InvalidRequest: when the unit is dead on that probe set, or `top` is out of range.
+    """
+    if not 1 <= top <= LARGEST_TOP:
+        raise InvalidRequest(f"top must be between 1 and {LARGEST_TOP}, not {top}", top=top)
+    owner = names.model_row(conn, model)
+    row = names.unit_row(conn, owner, unit)
+    others = None if neighbour is None else [other.id for other in names.resolve_models(conn, neighbour)]
+    probe_set = _probe_set(conn, owner, probe)
+    dead = conn.scalar(
+        sa.select(unit_statistics.c.dead).where(
+            unit_statistics.c.probe_set_id == probe_set.id,
+            unit_statistics.c.model_id == owner.id,
+            unit_statistics.c.unit == row.number,
+        )
+    )
+    if dead is None:
+        raise not_mined(owner.name, None, probe_set.name)
+    if dead:
+        raise dead_unit(owner.name, row, probe_set.name)
+    found = sketches.nearest(conn, probe_set.id, (owner.id, row.number), model_ids=others, top=top)
+    places = _places(conn, [(near.model_id, near.unit) for near in found])
+    return [
+        SketchMatch(
+            probe_set=probe_set.name,
+            model=owner.name,
+            layer=row.layer,
+            unit=row.number,
+            channel=row.channel,
+            neighbour_model=place.model,
+            neighbour_layer=place.layer,
+            neighbour_unit=near.unit,
+            neighbour_channel=place.channel,
+            similarity=near.similarity,
+            rank=rank,
+        )
+        for rank, near in enumerate(found, start=1)
+        if (place := places.get((near.model_id, near.unit)))
+    ]
+
+
+def _probe_set(conn: sa.Connection, model: sa.Row[Any], probe: str | None) -> sa.Row[Any]:
+    if probe is not None:
+        return names.probe_row(conn, probe)
+    newest = (
+        sa.select(*probe_sets.c)
+        .join(profiles, profiles.c.probe_set_id == probe_sets.c.id)
+        .where(profiles.c.model_id == model.id)
+        .order_by(profiles.c.created_at.desc(), probe_sets.c.id.desc())
+        .limit(1)
+    )
+    row = conn.execute(newest).one_or_none()
+    if row is None:
+        raise not_mined(model.name, None, None)
+    return row
+
+
+def _places(conn: sa.Connection, found: list[tuple[int, int]]) -> dict[tuple[int, int], sa.Row[Any]]:
+    """Model, layer and channel of units."""
+    columns: tuple[sa.ColumnElement[Any], ...] = (
+        units.c.model_id,
+        units.c.number,
+        models.c.name.label("model"),
+        layers.c.name.label("layer"),
+        units.c.channel,
+    )
+    statement = (
+        sa.select(*columns)
+        .join(layers, layers.c.id == units.c.layer_id)
+        .join(models, models.c.id == units.c.model_id)
+        .where(sa.tuple_(units.c.model_id, units.c.number).in_(found))
+    )
+    return {(row.model_id, row.number): row for row in conn.execute(statement)}
