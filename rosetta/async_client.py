@@ -9,10 +9,11 @@ from typing import Literal, Self, overload
 
 import httpx
 
-from rosetta import operations
+from rosetta import exports, operations
+from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet
+from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, AsyncTransport, Endpoint
 from rosetta.waiting import get_job
@@ -195,6 +196,16 @@ class AsyncClient:
         """As `Client.ask`."""
         return Answer(await self._run(operations.ask(question, probe)))
 
+    async def search(
+        self, *, unit: str, model: str | None = None, top: int = 10, probe: str | None = None
+    ) -> Rows[SketchMatch]:
+        """As `Client.search`."""
+        return await self._run(operations.search(unit, into=model, probe=probe, top=top))
+
     async def sql(self, query: str) -> SqlRows:
         """As `Client.sql`."""
         return await self._run(operations.query(query))
+
+    async def export(self, table: str, path: str | Path, form: Format | None = None, *, progress: bool = True) -> Path:
+        """As `Client.export`."""
+        return await self._run(exports.export(table, Path(path).expanduser(), form, progress=progress))

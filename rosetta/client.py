@@ -9,10 +9,11 @@ from typing import Literal, Self, overload
 
 import httpx
 
-from rosetta import operations
+from rosetta import exports, operations
+from rosetta.exports import Format
 from rosetta.handles import Answer, JobHandle, UnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet
+from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, Endpoint, Transport
 from rosetta.waiting import get_job
@@ -291,6 +292,28 @@ class Client:
         """
         return Answer(self._run(operations.ask(question, probe)))
 
+    def search(
+        self, *, unit: str, model: str | None = None, top: int = 10, probe: str | None = None
+    ) -> Rows[SketchMatch]:
+        """Units like one, best first, also in models that it was never compared with.
+
+        Sketches are compared, whose cosine approximates the correlation that `matches` has exactly.
+
+        Args:
+            unit: its address, such as `dcgan-faces/main.8:45` or `dcgan-faces/813`.
+            model: where to look: a model, a family or a nickname; everywhere when left out.
+            top: how many.
+            probe: a probe set; the one on which the unit's model was mined last when left out.
+
+        Raises:
+            NotFound: with the nearest names, or when the model was not mined.
+            InvalidRequest: when the unit is dead.
+
+        Example:
+            >>> client.search(unit="dcgan-faces/813", top=5)
+        """
+        return self._run(operations.search(unit, into=model, probe=probe, top=top))
+
     def sql(self, query: str) -> SqlRows:
         """The rows of one SQL statement over the views of the schema `analytics`, read-only.
 
@@ -301,3 +324,21 @@ class Client:
             >>> client.sql("SELECT * FROM analytics.matches LIMIT 5").to_pandas()
         """
         return self._run(operations.query(query))
+
+    def export(self, table: str, path: str | Path, form: Format | None = None, *, progress: bool = True) -> Path:
+        """The file, with all rows of a table of the schema `analytics`; written whole or not at all.
+
+        Args:
+            table: such as `matches`.
+            path: of the file, replaced when it exists.
+            form: `parquet`, `csv` or `jsonl`; what the file's name ends in when left out.
+            progress: show a bar.
+
+        Raises:
+            NotFound: when there is no such table, with the nearest names.
+            ImportError: for Parquet without pyarrow: `pip install 'rosetta-neurons[frames]'`.
+
+        Example:
+            >>> client.export("matches", "matches.parquet")
+        """
+        return self._run(exports.export(table, Path(path).expanduser(), form, progress=progress))

@@ -69,5 +69,19 @@ class Listen:
     silence_s: float
 
 
-Effect: TypeAlias = Request | Together | Compute | Pause | Listen
+@dataclass(frozen=True)
+class Download:
+    """An answer of any length, written to a file piece by piece.
+
+    Attributes:
+        on_received: called with the number of bytes of each piece.
+    """
+
+    path: str
+    params: Mapping[str, Any]
+    target: Path
+    on_received: Callable[[int], object]
+
+
+Effect: TypeAlias = Request | Together | Compute | Pause | Listen | Download
 Operation: TypeAlias = Generator[Effect, Any, T]

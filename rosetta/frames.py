@@ -6,6 +6,7 @@ import importlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -67,9 +68,7 @@ def to_pandas(columns: Sequence[str], kinds: Sequence[Kind], records: Sequence[R
         ImportError: without pandas.
     """
     lib = _need("pandas")
-    series = {
-        index: _series(lib, kind, [record[index] for record in records]) for index, kind in enumerate(kinds)
-    }
+    series = {index: _series(lib, kind, [record[index] for record in records]) for index, kind in enumerate(kinds)}
     frame: pandas.DataFrame = lib.DataFrame(series)
     frame.columns = list(columns)  # by position: two columns of a query may have the same name
     return frame
@@ -105,6 +104,35 @@ def to_arrow(columns: Sequence[str], kinds: Sequence[Kind], records: Sequence[Re
         for index, (kind, field) in enumerate(zip(kinds, schema, strict=True))
     ]
     return lib.Table.from_arrays(arrays, schema=schema)
+
+
+def need_arrow() -> None:
+    """Return when Arrow is there.
+
+    Raises:
+        ImportError: when it is not, with the mend.
+    """
+    _need("pyarrow")
+
+
+def csv_to_parquet(source: Path, target: Path, columns: Sequence[str], kinds: Sequence[Kind]) -> None:
+    """Write the rows of a CSV file of the service to a Parquet file, a block at a time.
+
+    Raises:
+        ImportError: without pyarrow.
+    """
+    csv, parquet = _need("pyarrow.csv"), _need("pyarrow.parquet")
+    schema = arrow_schema(columns, kinds)
+    options = csv.ConvertOptions(
+        column_types=schema, strings_can_be_null=True, null_values=[""], quoted_strings_can_be_null=False
+    )
+    parsing = csv.ParseOptions(newlines_in_values=True)
+    with (
+        csv.open_csv(source, convert_options=options, parse_options=parsing) as rows,
+        parquet.ParquetWriter(target, schema, compression="zstd") as writer,
+    ):
+        for block in rows:
+            writer.write_batch(block)
 
 
 def arrow_schema(columns: Sequence[str], kinds: Sequence[Kind]) -> pyarrow.Schema:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from rosetta.addresses import UnitReference, check_model_name, parse_address, parse_unit
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest
-from rosetta.results import Answer, Job, Match, ModelPair, Page, ProbeSet, Table, Unit
+from rosetta.results import Answer, Job, Match, ModelPair, Page, ProbeSet, SketchMatch, Table, Unit
 from rosetta.rows import Rows, SqlRows
 from rosetta.uploads import upload_images, upload_weights
 from rosetta.wire import decode, send
@@ -181,6 +181,14 @@ def ask(question: str, probe: str | None) -> Operation[Answer]:
     """What the service understood and found."""
     body = {"question": question, "probe": probe}
     return decode((yield from send(Request("POST", "/v1/ask", body=body))), Answer)
+
+
+def search(unit: str, *, into: str | None, probe: str | None, top: int) -> Operation[Rows[SketchMatch]]:
+    """The units whose sketches are nearest to a unit's."""
+    parse_address(unit)
+    body = {"unit": unit, "in": into, "probe": probe, "top": top}
+    response = yield from send(Request("POST", "/v1/search", body=body))
+    return Rows(decode(response, Page[SketchMatch]).items, SketchMatch, "units like it")
 
 
 def query(sql: str) -> Operation[SqlRows]:

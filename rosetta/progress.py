@@ -51,7 +51,7 @@ class JobBar:
             self._bar.close()
 
 
-def transfer_bar(total: int, unit: str, description: str, *, shown: bool) -> Any:
+def transfer_bar(total: int | None, unit: str, description: str, *, shown: bool) -> Any:
     """A bar for what is read or sent; it appears only when that takes more than a second."""
     from tqdm.auto import tqdm
 

@@ -16,7 +16,7 @@ import httpx
 import httpx_sse
 import msgspec
 
-from rosetta.effects import Compute, Effect, Listen, Operation, Pause, Request, Together
+from rosetta.effects import Compute, Download, Effect, Listen, Operation, Pause, Request, Together
 from rosetta.errors import InvalidRequest, RosettaError
 from rosetta.local import service_url
 from rosetta.wire import raise_for_error
@@ -49,12 +49,10 @@ class Endpoint:
         url = (url or service_url()).rstrip("/")
         try:
             parsed = httpx.URL(url)
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, ValueError):
             parsed = httpx.URL("")
         if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise InvalidRequest(
-                f"'{url}' is not an address of a service: write it like http://127.0.0.1:8000"
-            )
+            raise InvalidRequest(f"'{url}' is not an address of a service: write it like http://127.0.0.1:8000")
         return cls(url, api_key or os.environ.get("ROSETTA_API_KEY") or None, timeout)
 
     def _httpx_options(self) -> dict[str, Any]:
@@ -165,6 +163,8 @@ class Transport:
                 return time.sleep(effect.seconds)
             case Listen():
                 return self._listen(effect)
+            case Download():
+                return self._download(effect)
 
     def _run_or_error(self, operation: Operation[T]) -> T | RosettaError:
         try:
@@ -181,6 +181,16 @@ class Transport:
             for event in source.iter_sse():
                 if effect.on_event(event.data):
                     return
+
+    def _download(self, effect: Download) -> None:
+        with self._http.stream("GET", effect.path, params=dict(effect.params)) as response:
+            if not response.is_success:
+                response.read()
+            raise_for_error(response)
+            with effect.target.open("wb") as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
+                    effect.on_received(len(piece))
 
 
 class AsyncTransport:
@@ -226,6 +236,8 @@ class AsyncTransport:
                 return await asyncio.sleep(effect.seconds)
             case Listen():
                 return await self._listen(effect)
+            case Download():
+                return await self._download(effect)
 
     async def _run_or_error(self, operation: Operation[T], gate: asyncio.Semaphore) -> T | RosettaError:
         async with gate:
@@ -243,3 +255,13 @@ class AsyncTransport:
             async for event in source.aiter_sse():
                 if effect.on_event(event.data):
                     return
+
+    async def _download(self, effect: Download) -> None:
+        async with self._http.stream("GET", effect.path, params=dict(effect.params)) as response:
+            if not response.is_success:
+                await response.aread()
+            raise_for_error(response)
+            with effect.target.open("wb") as file:
+                async for piece in response.aiter_bytes():
+                    await asyncio.to_thread(file.write, piece)
+                    effect.on_received(len(piece))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, ProbeSet, UnitStatistics
+from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, ProbeSet, SketchMatch, UnitStatistics
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,17 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("rank back", lambda row: number(row.reciprocal_rank), right=True, optional=True),
         Column("q", lambda row: probability(row.q_value), right=True),
         Column("best buddy", lambda row: "yes" if row.is_best_buddy else ""),
+        Column("probe set", lambda row: row.probe_set, optional=True),
+    ),
+    SketchMatch: (
+        Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
+        Column("rank", lambda row: number(row.rank), right=True),
+        Column("model", lambda row: row.neighbour_model),
+        Column(
+            "unit like it",
+            lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel),
+        ),
+        Column("similarity", lambda row: number(row.similarity), right=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     ModelPair: (

@@ -71,14 +71,17 @@ def _listen(job_id: int, watch: Watch, deadline: float | None) -> Operation[bool
 
     def on_event(data: str) -> bool:
         nonlocal finished
-        job = msgspec.json.decode(data, type=Job)
+        try:
+            job = msgspec.json.decode(data, type=Job)
+        except msgspec.MsgspecError:  # not what this client knows: polling says it, if it does not either
+            return True
         finished = job.state in FINISHED
         if not finished:  # the last state is shown when it is asked for, so that nothing shows it twice
             watch(job)
         return finished or (deadline is not None and time.monotonic() >= deadline)
 
     silence_s = _SILENCE_S if deadline is None else min(_SILENCE_S, max(0.1, deadline - time.monotonic()))
-    with suppress(httpx.TransportError, RosettaError, msgspec.MsgspecError):
+    with suppress(httpx.TransportError, RosettaError):
         yield Listen(f"/v1/jobs/{job_id}/events", on_event, silence_s)
     return finished
 

@@ -65,9 +65,7 @@ def unreachable(error: httpx.TransportError) -> Unavailable:
     elif isinstance(error, httpx.TimeoutException):
         seconds = error.request.extensions.get("timeout", {}).get("read")
         within = f" within {seconds:g} s" if seconds else " in time"
-        message = (
-            f"{service} did not answer{within}: see `rosetta doctor`, or allow more (Client(timeout=...))"
-        )
+        message = f"{service} did not answer{within}: see `rosetta doctor`, or allow more (Client(timeout=...))"
     else:
         reason = str(error) or type(error).__name__
         message = f"the connection to {service} broke ({reason}): try again, or see `rosetta doctor`"
@@ -89,9 +87,7 @@ def raise_for_error(response: httpx.Response) -> None:
     service = _origin(response.request)
     if response.is_redirect:
         target = response.headers.get("location", "elsewhere")
-        raise Unavailable(
-            f"{service} redirects to {target}: set ROSETTA_URL to the service itself", url=service
-        )
+        raise Unavailable(f"{service} redirects to {target}: set ROSETTA_URL to the service itself", url=service)
     if error := _error_in(response):
         raise error
     answered = f"{service} answered {response.status_code} {response.reason_phrase}"

@@ -12,6 +12,7 @@ from rosetta.cli.output import connected, examples, print_json, print_sql, say
 
 if TYPE_CHECKING:
     from rosetta.client import Client
+    from rosetta.exports import Format
 
 
 @click.command(
@@ -31,3 +32,26 @@ def sql(client: Client, query: str, *, as_json: bool) -> None:
             say(f"rosetta: only the first {len(rows):,} rows")
     else:
         print_sql(rows)
+
+
+@click.command(
+    epilog=examples(
+        "rosetta export matches --format parquet --out matches.parquet",
+        "rosetta export neuron_pairs --out pairs.csv",
+    )
+)
+@click.argument("table")
+@click.option("--format", "form", type=click.Choice(["parquet", "csv", "jsonl"]), help="[the file's ending]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, metavar="FILE", help="The file.")
+@connected
+def export(client: Client, table: str, form: Format | None, out: Path, *, as_json: bool) -> None:
+    """Write a whole table of the schema analytics to a file.
+
+    Tables: models, layers, units, unit_statistics, probe_sets, comparisons, matches, neuron_pairs, sharing_by_layer,
+    model_pairs.
+    """
+    path = client.export(table, out, form, progress=sys.stderr.isatty())
+    if as_json:
+        print_json({"table": table, "file": str(path), "bytes": path.stat().st_size})
+    else:
+        say(f"{table} is in {path} ({path.stat().st_size:,} bytes)")
