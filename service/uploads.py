@@ -120,20 +120,16 @@ class Upload:
         with _disk_errors():
             self._file.write(chunk)
 
-    def check_image(self) -> None:
-        """Decodes the file once.
-
-        Raises:
-            InvalidRequest: when it is no image that Pillow reads, is broken, or is too large to decode.
-        """
-        self._file.flush()
-        check_image(self._path, self.digest)
-
-    def finish(self, target: Path) -> int:
+    def finish(self, target: Path, *, image: bool = False) -> int:
         """Moves the file to its place, and returns its size in bytes.
 
+        Args:
+            target: its place.
+            image: whether it has to be an image that Pillow decodes.
+
         Raises:
-            InvalidRequest: when the bytes are not those of the digest.
+            InvalidRequest: when the bytes are not those of the digest, or no image where one is due.
+            Unavailable: when the disk is full.
         """
         came = self._sha256.hexdigest()
         if came != self.digest:
@@ -144,15 +140,24 @@ class Upload:
             )
         with _disk_errors():
             self._file.flush()
+        if image:
+            check_image(self._path, self.digest)
+        with _disk_errors():
             os.fsync(self._file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._path, target)
         return self._size
 
 
-def too_large(largest: int) -> InvalidRequest:
+class TooLarge(InvalidRequest):
+    """The request is larger than is allowed."""
+
+    status = 413
+
+
+def too_large(largest: int) -> TooLarge:
     """The error that an upload is larger than allowed."""
-    return InvalidRequest(
+    return TooLarge(
         f"the file is larger than the {largest:,} bytes allowed (ROSETTA_MAX_WEIGHTS_BYTES, ROSETTA_MAX_IMAGE_BYTES)",
         largest=largest,
     )

@@ -21,8 +21,8 @@ from service.queries.comparisons import not_mined
 _MATCHES = """
 SELECT p.name AS probe_set, m.name AS model, l.name, t.unit, t.unit - l.first_unit,
        nm.name AS neighbour_model, nl.name, t.neighbour, t.neighbour - nl.first_unit,
-       t.correlation, t.rank, nullif(t.reciprocal_rank, 0), nullif(t.q_value, 'NaN'), t.rank = 1 AND t.reciprocal_rank = 1,
-       c.keep
+       t.correlation, t.rank, nullif(t.reciprocal_rank, 0), nullif(t.q_value, 'NaN'),
+       t.rank = 1 AND t.reciprocal_rank = 1, c.keep
 FROM models m
 JOIN layers l ON l.model_id = m.id AND {unit}
 JOIN comparisons c ON c.model_id = m.id

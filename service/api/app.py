@@ -1,0 +1,74 @@
+"""The application: routes and middleware around the query layer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import APIRouter, Depends, FastAPI
+from prometheus_client import CollectorRegistry
+
+from service import uploads
+from service.api import failures
+from service.api.access import Access
+from service.api.limits import Limits
+from service.api.observing import Meters, Observing
+from service.api.readiness import Stock
+from service.api.routes import health, home, jobs, models, probes, questions
+from service.api.routes import uploads as upload_routes
+from service.api.routes.common import refuse_unknown_parameters
+from service.api.state import open_state
+from service.settings import Settings
+
+_DESCRIPTION = """Ask what neural networks have in common: which units of different networks respond alike.
+
+Every error is `{"error": {"code", "message", "details", "request_id"}}`. Lists take `limit` and `cursor`. With
+`ROSETTA_API_KEYS` set, send a key as `Authorization: Bearer KEY`."""
+_ERRORS = {"4XX": {"model": failures.ErrorBody}, "5XX": {"model": failures.ErrorBody}}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it connects when it starts, not before.
+
+    Args:
+        settings: `database_url` and `broker_url` are needed by the time it starts.
+    """
+    app = FastAPI(
+        title="Rosetta",
+        version=version("rosetta-neurons"),
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        # Their pages load scripts from elsewhere; /openapi.json is for any viewer.
+        docs_url=None,
+        redoc_url=None,
+    )
+    registry = CollectorRegistry()
+    app.state.settings = settings
+    app.state.registry = registry
+    app.state.rosetta = None
+    registry.register(Stock(lambda: app.state.rosetta))
+    failures.install(app)
+    v1 = APIRouter(prefix="/v1", responses=_ERRORS, dependencies=[Depends(refuse_unknown_parameters)])  # type: ignore[arg-type]
+    for routes in (models, probes, upload_routes, jobs, questions):
+        v1.include_router(routes.router)
+    app.include_router(v1)
+    app.include_router(health.router)
+    app.include_router(home.router)
+    # The last one added is the first to see a request.
+    app.add_middleware(Limits)
+    app.add_middleware(Access, keys=settings.api_keys)
+    app.add_middleware(Observing, meters=Meters(registry))
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    uploads.forget_unfinished(settings)
+    with open_state(settings) as state:
+        app.state.rosetta = state
+        try:
+            yield
+        finally:
+            app.state.rosetta = None

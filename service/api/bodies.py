@@ -1,0 +1,100 @@
+"""Bodies of requests: what may be in them, and what may not be left out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.queries.grammar import LONGEST
+from service.queries.search import LARGEST_TOP
+from service.queries.sql import DEFAULT_ROWS, LARGEST_ROWS
+
+
+class _Body(BaseModel):
+    """A request's JSON: unknown fields are refused, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RegisterModel(_Body):
+    """A model to register. `weights` is the reference of an upload, or a file in a weights folder."""
+
+    name: str
+    source: str = Field(examples=["timm:resnet50.a1_in1k"])
+    weights: str | None = None
+    layers: list[str] | None = Field(None, description="globs over module paths")
+    family: str | None = None
+    aliases: list[str] = Field(default_factory=list)
+
+
+class ProbeImage(_Body):
+    """An uploaded image: its name within the probe set, and the sha256 of its bytes."""
+
+    name: str = Field(min_length=1, max_length=1000)
+    digest: str
+
+
+class AddProbe(_Body):
+    """A probe set: `count` samples of a `generator`, or uploaded `images`."""
+
+    name: str
+    generator: str | None = None
+    count: int | None = None
+    seed: int = 0
+    class_index: int | None = None
+    truncation: float | None = None
+    images: list[ProbeImage] | None = None
+    size: int | None = Field(None, description="side of the square every image is cropped to, pixels")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> AddProbe:
+        given = self.model_fields_set
+        if (self.generator is None) == (self.images is None):
+            raise ValueError("a probe set is made of a generator's samples or of images: name one of the two")
+        if self.generator is not None and self.count is None:
+            raise ValueError(f"how many images should {self.generator} make? Give a count, such as 100")
+        if self.generator is not None and self.size is not None:
+            raise ValueError("size goes with images, not with a generator")
+        extra = [name for name in ("count", "class_index", "truncation") if getattr(self, name) is not None]
+        if self.images is not None and (extra or "seed" in given):
+            raise ValueError(f"{extra[0] if extra else 'seed'} goes with a generator, not with images")
+        return self
+
+
+class Mine(_Body):
+    """What to mine. Without models: all that fit; one: that one against all that were mined on the probe set."""
+
+    probe: str
+    models: list[str] | None = None
+    keep: int = Field(10, description="neighbours kept of each unit in each model")
+
+
+class Ask(_Body):
+    """A question in words."""
+
+    question: str = Field(max_length=10 * LONGEST, examples=["which neurons in CLIP match StyleGAN unit 214?"])
+    probe: str | None = Field(None, description="the probe set, where the question names none")
+
+
+class Search(_Body):
+    """What to find the nearest sketches of."""
+
+    unit: str = Field(description="model/layer:channel, or a model and a unit number", examples=["dcgan-faces/213"])
+    within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else everywhere")
+    probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
+    top: int = Field(10, ge=1, le=LARGEST_TOP)
+
+
+class Sql(_Body):
+    """One SQL statement for the reading role."""
+
+    query: str = Field(examples=["SELECT * FROM analytics.models"])
+    limit: int = Field(DEFAULT_ROWS, ge=1, le=LARGEST_ROWS, description="rows at most")
+
+
+class Missing(_Body):
+    """Which of these were not uploaded yet? Of weights the references `<sha256>/<filename>`, of images the sha256."""
+
+    kind: Literal["weights", "images"]
+    digests: list[str]

@@ -1,0 +1,48 @@
+"""Limits: how large a request's body may be, however it is sent."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.failures import failure_response
+from service.uploads import TooLarge
+
+JSON_BYTES = 2**20
+# A line for every image of a probe set: some 300,000 of them.
+LISTING_BYTES = 32 * 2**20
+_LISTINGS = frozenset({"/v1/probes", "/v1/uploads/missing"})
+
+
+class Limits:
+    """Middleware that refuses bodies that are too large; the routes of uploads have a limit of their own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, counting what it reads."""
+        if scope["type"] != "http" or scope["method"] == "PUT":
+            await self._app(scope, receive, send)
+            return
+        largest = LISTING_BYTES if scope["path"] in _LISTINGS else JSON_BYTES
+        size = 0
+
+        async def counted() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > largest:
+                raise _too_large(largest)
+            return message
+
+        announced = Headers(scope=scope).get("content-length", "0")
+        if not announced.isdigit() or int(announced) <= largest:
+            await self._app(scope, counted, send)
+            return
+        response = failure_response(_too_large(largest), scope["state"]["request_id"])
+        await response(scope, receive, send)
+
+
+def _too_large(largest: int) -> TooLarge:
+    return TooLarge(f"the body is larger than the {largest:,} bytes allowed")
