@@ -63,7 +63,6 @@ def main() -> None:
             os._exit(0)
         os.dup2(2, 1)
     try:
-        os.umask(0o077)
         if options["uid"] is not None:
             become(options["uid"], options["gid"], options["keep_access"])
         os.execv(program[0], program)  # noqa: S606 - a shell is the last thing wanted here

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +120,7 @@ def writable(data_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(
-            f"cannot write {error.filename or data_dir}: {error.strerror}; "
+            f"cannot use {error.filename or data_dir}: {error.strerror}; "
             "free or permit it, or choose another data directory (--data or ROSETTA_DATA_DIR)"
         ) from error
 
@@ -165,9 +165,23 @@ def environment() -> dict[str, str]:
 
 
 def launch(
-    program: Sequence[str], log: Path, folder: Path, account: Account | None = None, keep_access: bool = False
+    program: Sequence[str],
+    log: Path,
+    folder: Path,
+    account: Account | None = None,
+    keep_access: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> int:
-    """Starts a server that outlives us, in a session of its own (no Ctrl-C reaches it); its process id."""
+    """Starts a program that outlives us, in a session of its own (no Ctrl-C reaches it); its process id.
+
+    Args:
+        program: what to run, by its absolute path.
+        log: is appended what the program prints.
+        folder: its working directory.
+        account: whom it runs as; None for ourselves.
+        keep_access: whether it may walk through folders that only root may enter.
+        variables: its environment, a server's by default.
+    """
     with log.open("ab") as output:
         launched = subprocess.run(
             command(program, account, keep_access, detach=True),
@@ -175,7 +189,7 @@ def launch(
             stdout=subprocess.PIPE,
             stderr=output,
             cwd=folder,
-            env=environment(),
+            env=variables or environment(),
             start_new_session=True,
             check=True,
         )

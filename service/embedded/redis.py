@@ -12,6 +12,8 @@ from types import TracebackType
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from rosetta.errors import Unavailable
 from service.embedded import processes
@@ -33,6 +35,7 @@ class RedisServer:
 
     def __init__(self, data_dir: Path, pid: int, adopted: bool, socket: Path) -> None:
         self.data_dir = data_dir
+        self.log = _log(data_dir)
         self.pid = pid
         self.adopted = adopted
         self.socket = socket
@@ -140,7 +143,7 @@ def _ping(socket: Path) -> int | None:
     """The process id of the server that answers on this socket and has loaded its file, or None."""
     if not socket.exists():
         return None
-    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5)
+    client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
     try:
         client.ping()
         return int(client.info("server")["process_id"])

@@ -235,7 +235,7 @@ def test_it_runs_below_a_folder_that_only_we_may_enter(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(Unavailable, match=r"cannot write .*file.*: .*choose another data directory"):
+    with pytest.raises(Unavailable, match=r"cannot use .*file.*: .*choose another data directory"):
         PostgresServer.start(tmp_path / "file" / "data")
 
 
