@@ -43,7 +43,7 @@ def pids(engine, job_id):
 def test_two_workers_share_the_parts(engine, celery, workers, job, rows):
     workers.start()
     workers.start()
-    until(over(job, submit(engine, celery, *[{"step_s": 0.5}] * 8)), 30)  # both are up by now
+    until(lambda: workers.log.exists() and workers.log.read_text().count("ready.") == 2, 30)
     job_id = submit(engine, celery, *[{"steps": 2, "step_s": 0.1}] * 8)
     until(over(job, job_id), 10)
     assert job(job_id).state == "done"
@@ -136,6 +136,20 @@ def test_a_database_connection_cut_while_publishing(engine, celery, workers, qui
     until(over(job, job_id), 30, lambda: jobs.sweep(engine, celery, quick))
     assert job(job_id).state == "done"
     assert rows(job_id) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_a_worker_outlives_its_broker(engine, workers, job, rows, tmp_path):
+    with RedisServer.start(tmp_path) as server, make_celery(server.url) as celery:
+        workers.environment["ROSETTA_BROKER_URL"] = server.url
+        workers.start()
+        job_id = submit(engine, celery, *[{"steps": 20, "step_s": 0.05}] * 3)
+        until(lambda: job(job_id).progress_done > 0, 20)
+        os.kill(server.pid, signal.SIGKILL)  # while the worker is in a part
+        server = RedisServer.start(tmp_path)
+        following = submit(engine, celery, {})
+        until(over(job, following), 20)  # nobody sweeps
+        assert rows(job_id) == [(part, step) for part in range(3) for step in range(20)]
+        assert rows(following) == [(0, 0)]
 
 
 def test_exactly_once_whatever_is_killed(engine, workers, settings, quick, job, rows, tmp_path):
