@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
+from rosetta.results import Check, Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, AsyncTransport, Endpoint
 from rosetta.waiting import get_job
@@ -67,6 +67,10 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"<AsyncClient of {self.url}>"
+
+    async def health(self) -> Rows[Check]:
+        """As `Client.health`."""
+        return await self._run(operations.health())
 
     async def models(self, family: str | None = None) -> Rows[Model]:
         """As `Client.models`."""

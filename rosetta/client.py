@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, JobHandle, UnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
+from rosetta.results import Check, Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, Endpoint, Transport
 from rosetta.waiting import get_job
@@ -66,6 +66,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.url}>"
+
+    def health(self) -> Rows[Check]:
+        """What the service needs, and whether each of it works, with the mend where it does not."""
+        return self._run(operations.health())
 
     def models(self, family: str | None = None) -> Rows[Model]:
         """The registered models, without their layers; of one family when it is named."""

@@ -91,7 +91,7 @@ class UnitHandle(_UnitHandle):
     def matches(
         self,
         model: str | None = None,
-        top: int = 10,
+        top: int | None = None,
         *,
         best_buddies: bool = False,
         probe: str | None = None,
@@ -100,7 +100,7 @@ class UnitHandle(_UnitHandle):
 
         Args:
             model: where to look: a model, a family or a nickname; all models when left out.
-            top: how many a model.
+            top: how many in each model; 10 when left out, or as many as mining kept.
             best_buddies: only matches whose own best match is this unit.
             probe: a probe set; the newest one of each pair of models when left out.
 
@@ -128,7 +128,7 @@ class AsyncUnitHandle(_UnitHandle):
     async def matches(
         self,
         model: str | None = None,
-        top: int = 10,
+        top: int | None = None,
         *,
         best_buddies: bool = False,
         probe: str | None = None,

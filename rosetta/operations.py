@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from rosetta.addresses import UnitReference, check_model_name, parse_address, parse_unit
 from rosetta.effects import Operation, Request
-from rosetta.errors import InvalidRequest
-from rosetta.results import Answer, Job, Match, ModelPair, Page, ProbeSet, SketchMatch, Table, Unit
+from rosetta.errors import InvalidRequest, Unavailable
+from rosetta.results import Answer, Check, Job, Match, ModelPair, Page, ProbeSet, SketchMatch, Table, Unit
 from rosetta.rows import Rows, SqlRows
 from rosetta.uploads import upload_images, upload_weights
 from rosetta.wire import decode, send
@@ -48,6 +50,22 @@ def get(path: str, kind: type[T]) -> Operation[T]:
 def remove(path: str) -> Operation[None]:
     """Nothing: the thing is gone."""
     yield from send(Request("DELETE", path, repeatable=False))
+
+
+def health() -> Operation[Rows[Check]]:
+    """What the service needs, and whether it works; that some of it does not is no error here."""
+    try:
+        response = yield from send(Request("GET", "/readyz", repeatable=False))
+        checks = decode(response, _Readiness).checks
+    except Unavailable as error:
+        if "checks" not in error.details:
+            raise
+        checks = msgspec.convert(error.details["checks"], list[Check])
+    return Rows(checks, Check, "checks")
+
+
+class _Readiness(msgspec.Struct):
+    checks: list[Check]
 
 
 def models_path(name: str | None = None) -> str:
@@ -164,7 +182,7 @@ def get_unit(model: str, unit: int | str | None) -> Operation[Unit]:
 
 
 def find_matches(
-    model: str, number: int, *, into: str | None, probe: str | None, top: int, best_buddies: bool
+    model: str, number: int, *, into: str | None, probe: str | None, top: int | None, best_buddies: bool
 ) -> Operation[Rows[Match]]:
     """A unit's matches, in each model by rank."""
     params = {"in": into, "probe": probe, "top": top, "best_buddies": "true" if best_buddies else None}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("unit", required=False)
 @click.option("--in", "into", metavar="MODEL|FAMILY", help="Where to look. [every model it was mined with]")
-@click.option("--top", type=click.IntRange(1), default=10, metavar="N", help="Matches in each model. [10]")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Matches in each model. [10]")
 @click.option("--best-buddies", is_flag=True, help="Only units that match each other best.")
 @click.option("--probe", metavar="NAME", help="The probe set. [the newest one of each pair of models]")
 @connected
@@ -32,7 +32,7 @@ def match(
     model: str,
     unit: str | None,
     into: str | None,
-    top: int,
+    top: int | None,
     probe: str | None,
     *,
     best_buddies: bool,

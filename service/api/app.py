@@ -15,7 +15,7 @@ from service.api.access import Access
 from service.api.limits import Limits
 from service.api.observing import Meters, Observing
 from service.api.readiness import Stock
-from service.api.routes import health, home, jobs, models, probes, questions
+from service.api.routes import health, home, jobs, models, probes, questions, tables
 from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
 from service.api.state import open_state
@@ -50,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     registry.register(Stock(lambda: app.state.rosetta))
     failures.install(app)
     v1 = APIRouter(prefix="/v1", responses=_ERRORS, dependencies=[Depends(refuse_unknown_parameters)])  # type: ignore[arg-type]
-    for routes in (models, probes, upload_routes, jobs, questions):
+    for routes in (models, probes, upload_routes, jobs, questions, tables):
         v1.include_router(routes.router)
     app.include_router(v1)
     app.include_router(health.router)

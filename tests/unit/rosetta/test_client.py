@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from rosetta import AsyncClient, Client, InvalidRequest, JobFailed
+from rosetta import AsyncClient, Client, InvalidRequest, JobFailed, Unavailable
 from rosetta.handles import AsyncJobHandle, AsyncUnitHandle, JobHandle, UnitHandle
 from rosetta.transport import Endpoint
 from tests.unit.rosetta import values
@@ -210,3 +210,29 @@ def test_a_proxy_is_not_used_for_loopback(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.test:3128")
     for url, proxied in [("http://127.0.0.1:8000", False), ("http://localhost", False), ("http://zoo.test", True)]:
         assert Endpoint.find(url, None, 5)._httpx_options()["trust_env"] is proxied
+
+
+def test_health_tells_what_works_and_what_does_not(talk, service):
+    database = {"name": "database", "ok": True, "value": "18.6", "mend": ""}
+    broker = {"name": "broker", "ok": False, "value": "refused", "mend": "start it"}
+    service.on(
+        "GET",
+        "/readyz",
+        {"status": "ok", "checks": [database]},
+        error(503, "unavailable", "broker: refused: start it", checks=[database, broker]),
+        error(503, "unavailable", "away"),
+    )
+    assert [check.ok for check in talk(talk.client.health)] == [True]
+    assert [check.ok for check in talk(talk.client.health)] == [True, False]
+    with pytest.raises(Unavailable, match="away"):
+        talk(talk.client.health)
+
+
+def test_search_by_unit(talk, service):
+    found = values.match() | {"similarity": 0.75}
+    service.on("POST", "/v1/search", values.page(found))
+    rows = talk(talk.client.search, unit="dcgan-faces/813", model="efficientnet", top=3)
+    assert (rows[0].neighbour_unit, rows[0].similarity) == (67, 0.75)
+    assert service.bodies("POST", "/v1/search") == [
+        {"unit": "dcgan-faces/813", "in": "efficientnet", "probe": None, "top": 3}
+    ]
