@@ -23,9 +23,7 @@ app.task(name=RUN_PART)(tasks.run_part)
 def _check_settings(**_: Any) -> None:
     for name in ("database_url", "broker_url"):
         if getattr(get_settings(), name) is None:
-            raise SystemExit(
-                f"ROSETTA_{name.upper()} is not set: `rosetta up` sets it, or name your own server"
-            )
+            raise SystemExit(f"ROSETTA_{name.upper()} is not set: `rosetta up` sets it, or name your own server")
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

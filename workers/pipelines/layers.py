@@ -1,0 +1,117 @@
+"""Which layers of a network are recorded, and what one forward pass says of their grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rosetta.errors import InvalidRequest
+from service.queries.names import suggest
+from workers.mining.activations import Recorder
+from workers.mining.layout import LayerShape
+from workers.zoo.base import LatentSpace, LayerError, Network, Preprocessing
+from workers.zoo.maps import plain_maps
+
+
+def choose(module: nn.Module, globs: Sequence[str], source: str) -> list[str]:
+    """The module paths that fit any of the globs, in the module's order.
+
+    Args:
+        module: whose paths; `*` in a glob fits dots as well.
+        globs: such as `blocks.?` or `layer4`.
+        source: where the module came from, for the error.
+
+    Raises:
+        InvalidRequest: when a glob fits nothing, with the nearest paths.
+    """
+    paths = [path for path, _ in module.named_modules() if path]
+    for glob in globs:
+        if not any(fnmatchcase(path, glob) for path in paths):
+            near = suggest(glob, paths) or [name for name, _ in module.named_children()][:8]
+            raise InvalidRequest(
+                f"no layer fits '{glob}'; the nearest of the {len(paths)} module paths are {', '.join(near)}; "
+                f"`from workers.zoo.registry import load; print(load('{source}').module)` shows the tree",
+                layer=glob,
+                suggestions=near,
+            )
+    return [path for path in paths if any(fnmatchcase(path, glob) for glob in globs)]
+
+
+def trace(network: Network, layers: Sequence[str], model: str) -> list[LayerShape]:
+    """The shapes of those of the layers that run, in forward order, from one gray image or one latent.
+
+    Args:
+        network: whose forward pass.
+        layers: module paths.
+        model: its name, for errors.
+
+    Raises:
+        InvalidRequest: when a layer gives NaN or infinity, or none runs.
+        LayerError: when a layer's output cannot be read as maps.
+    """
+    shapes: list[LayerShape] = []
+    to_maps = network.to_maps or plain_maps
+
+    def consume(layer: str, output: Any) -> None:
+        maps = to_maps(layer, output)
+        if maps.shape[0] != 1:
+            raise LayerError(
+                f"layer '{layer}' gives {maps.shape[0]} maps for one image: record another layer", layer=layer
+            )
+        _check_finite(maps, f"model '{model}', layer '{layer}'")
+        shapes.append(LayerShape(layer, *maps.shape[1:]))
+
+    with torch.inference_mode(), Recorder(network.module, layers, consume) as recorder:
+        if network.latents is None:
+            recorder.run(_gray_image(network))
+        else:
+            _check_images(network, network.latents, recorder.run_whole(*_latent(network, network.latents)), model)
+    if not shapes:
+        raise InvalidRequest(
+            f"model '{model}': none of {', '.join(layers[:8])} runs in its forward pass: record other layers"
+        )
+    return shapes
+
+
+def _check_finite(maps: Tensor, where: str) -> None:
+    if not bool(maps.isfinite().all()):
+        raise InvalidRequest(
+            f"{where}: NaN or infinity in a trial pass; the weights are broken, or meant for another network"
+        )
+
+
+def _check_images(network: Network, space: LatentSpace, output: Any, model: str) -> None:
+    assert network.images is not None  # a generator has it (workers.zoo.base)
+    images = network.images(output)
+    _check_finite(images, f"model '{model}', its image")
+    if images.shape != (1, 3, space.height, space.width):
+        raise InvalidRequest(
+            f"generator '{model}' makes images of shape {list(images.shape[1:])}, and its source says "
+            f"[3, {space.height}, {space.width}]"
+        )
+
+
+def _device(module: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+
+
+def _gray_image(network: Network) -> Tensor:
+    """A gray image as the network's input, float32 [1, 3, H, W]."""
+    taken: Preprocessing | None = network.preprocessing
+    assert taken is not None  # what is no generator has it (workers.zoo.base)
+    mean, std = torch.tensor(taken.mean), torch.tensor(taken.std)
+    pixel = ((0.5 - mean) / std).view(1, 3, 1, 1)
+    return pixel.expand(1, 3, taken.height, taken.width).contiguous().to(_device(network.module))
+
+
+def _latent(network: Network, space: LatentSpace) -> tuple[Any, ...]:
+    """One latent, always the same, as the arguments of the generator's module."""
+    assert network.inputs is not None  # a generator has it (workers.zoo.base)
+    device = _device(network.module)
+    z = torch.randn(1, space.dimensions, generator=torch.Generator().manual_seed(0)).to(device)
+    classes = None if space.classes is None else torch.zeros(1, dtype=torch.int64, device=device)
+    return network.inputs(z, classes)
