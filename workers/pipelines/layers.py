@@ -72,7 +72,7 @@ def trace(network: Network, layers: Sequence[str], model: str) -> list[LayerShap
             _check_images(network, network.latents, recorder.run_whole(*_latent(network, network.latents)), model)
     if not shapes:
         raise InvalidRequest(
-            f"model '{model}': none of {', '.join(layers[:8])} runs in its forward pass: record other layers"
+            f"the forward pass of model '{model}' runs none of the layers {', '.join(layers[:8])}: record others"
         )
     return shapes
 
