@@ -12,25 +12,12 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rosetta.errors import InvalidRequest, Unauthorized
+from rosetta.errors import Unauthorized
 from service.api.failures import failure_response
-from service.settings import Settings
 
 # What a load balancer asks, which has no key.
 _OPEN = frozenset({"/healthz", "/readyz"})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-
-def check_listening(settings: Settings, host: str) -> None:
-    """Lets the service listen on a host, unless strangers could reach it there.
-
-    Raises:
-        InvalidRequest: when the host is not loopback, and there are no API keys.
-    """
-    if not settings.api_keys and not _is_loopback(host):
-        raise InvalidRequest(
-            f"listening on {host} would let anybody in: set ROSETTA_API_KEYS, or listen on 127.0.0.1", host=host
-        )
 
 
 class Access:
@@ -96,10 +83,6 @@ def _foreign_page(method: str, headers: Headers) -> Unauthorized | None:
     if method in _READS or origin is None or urlsplit(origin).netloc == headers.get("host"):
         return None
     return Unauthorized(f"a page of {origin} may not change anything here")
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_address(host: str) -> bool:
