@@ -26,7 +26,7 @@ class ForwardPasses:
         layers: Mapping[str, Sequence[str]],
         device: torch.device,
     ) -> None:
-        """Move the networks to the device.
+        """Move the networks to the device, channels last: convolutions run faster, and maps come as products want them.
 
         Args:
             probes: where images come from.
@@ -35,10 +35,9 @@ class ForwardPasses:
             device: where to run.
         """
         self._probes, self._networks, self._layers, self._device = probes, networks, layers, device
-        for network in networks.values():
-            network.module.to(device)
-        if isinstance(probes, GeneratorProbes):
-            probes.network.module.to(device)
+        generator = [probes.network] if isinstance(probes, GeneratorProbes) else []
+        for network in (*networks.values(), *generator):
+            network.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def run(self, splits: Iterable[Tensor], models: Sequence[str], consume: Consume) -> Iterator[Tensor]:
@@ -59,7 +58,8 @@ class ForwardPasses:
                 if network.preprocessing is None:
                     continue
                 if network.preprocessing not in inputs:
-                    inputs[network.preprocessing] = preprocess(images, network.preprocessing)
+                    batch = preprocess(images, network.preprocessing)
+                    inputs[network.preprocessing] = batch.contiguous(memory_format=torch.channels_last)
                 with self._recorder(name, network, consume) as recorder:
                     recorder.run(inputs[network.preprocessing])
             yield positions
