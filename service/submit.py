@@ -65,6 +65,8 @@ def submit_register(
         "family": family.strip().lower() or None if family else None,
         "aliases": sorted({alias.strip().lower() for alias in aliases} - {""}),
     }
+    if "\\u0000" in json.dumps(parameters):
+        raise InvalidRequest("a NUL character is part of no name, source or layer", name=name)
     with engine.connect() as connection:
         if connection.scalar(sa.select(schema.models.c.id).where(schema.models.c.name == name)) is not None:
             raise name_taken(name)

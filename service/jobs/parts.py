@@ -153,7 +153,7 @@ def fail_job(connection: sa.Connection, job_id: int, code: str, message: str) ->
     connection.execute(
         sa.update(jobs)
         .where(jobs.c.id == job_id, jobs.c.state.in_(UNFINISHED))
-        .values(state="failed", finished_at=NOW, error_code=code, error_message=message)
+        .values(state="failed", finished_at=NOW, error_code=code, error_message=message.replace("\0", ""))
     )
 
 

@@ -44,7 +44,7 @@ def _misbehave(fault: str | None) -> None:
     if fault == "refuse":
         raise InvalidRequest("no model 'x'; did you mean y?")
     if fault == "bug":
-        raise ZeroDivisionError("division by zero\nand a second line, \0")
+        raise ZeroDivisionError("division\0 by zero\nand a second line")
     if fault == "memory":
         raise MemoryError
     if fault == "die":

@@ -100,6 +100,7 @@ def test_register_queues_what_was_asked(register, zoo):
         ({"source": "resnet"}, InvalidRequest, "'resnet' is not a source"),
         ({"source": "onnx:/etc/passwd"}, InvalidRequest, "ROSETTA_WEIGHTS_DIRS"),
         ({"weights": "../../secret"}, InvalidRequest, "ROSETTA_WEIGHTS_DIRS"),
+        ({"layers": ["a\0"]}, InvalidRequest, "NUL"),
         ({"weights": "nothing.pt"}, InvalidRequest, "'nothing.pt'"),
     ],
 )
