@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
 from service import uploads
@@ -49,10 +49,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.rosetta = None
     registry.register(Stock(lambda: app.state.rosetta))
     failures.install(app)
-    v1 = APIRouter(prefix="/v1", responses=_ERRORS, dependencies=[Depends(refuse_unknown_parameters)])  # type: ignore[arg-type]
     for routes in (models, probes, upload_routes, jobs, questions, tables):
-        v1.include_router(routes.router)
-    app.include_router(v1)
+        app.include_router(
+            routes.router,
+            responses=_ERRORS,  # type: ignore[arg-type]
+            dependencies=[Depends(refuse_unknown_parameters)],
+        )
     app.include_router(health.router)
     app.include_router(home.router)
     # The last one added is the first to see a request.

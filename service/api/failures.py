@@ -79,6 +79,8 @@ def _problem(problem: Mapping[str, Any]) -> str:
         return f"'{named}' is not a field of this request"
     if problem["type"] == "missing":
         return f"'{named}' is missing" if named else "the body is missing: send JSON"
+    if problem["type"] in {"model_attributes_type", "dict_type"} and not named:
+        return "the body is not a JSON object: send one, with Content-Type: application/json"
     message = str(problem["msg"]).removeprefix("Value error, ")
     if not named:
         return message if kind == "body" else f"{kind}: {message}"
@@ -92,10 +94,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if isinstance(error.__cause__, RosettaError):  # raised while FastAPI read the body
         return failure_response(error.__cause__, request_id(request))
     if error.status_code == HTTPStatus.NOT_FOUND:
-        refused = NotFound(f"there is no {what}: /openapi.json lists what there is")
+        refused = NotFound(f"there is no {request.url.path}: /openapi.json lists what there is")
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        refused = InvalidRequest(f"{what} is not possible: use {allowed}")
+        refused = InvalidRequest(f"{what} is not possible: /openapi.json lists what is")
     else:
         refused = InvalidRequest(f"{what}: {error.detail}")
     return failure_response(refused, request_id(request), status=error.status_code, headers=error.headers)

@@ -121,6 +121,12 @@ def _fitting(rows: Sequence[sa.Row[Any]], mention: str) -> list[sa.Row[Any]]:
     bare = mention.strip().casefold()
     while (shorter := _FILLERS.sub("", bare)) != bare:
         bare = shorter
+    found = _fitting_words(rows, bare)
+    # "net" may be a part of the name, as in age-net, or stand for "network".
+    return found or _fitting_words(rows, bare.removesuffix(" net"))
+
+
+def _fitting_words(rows: Sequence[sa.Row[Any]], bare: str) -> list[sa.Row[Any]]:
     key, words = _key(bare), _words(bare)
     if not key:
         return []

@@ -119,9 +119,13 @@ def _pairs(conn: sa.Connection, question: str, asked: Question) -> Answer:
         found.matches += rows
         found.lines.append(phrases.best_buddies(pair, rows, asked.minimum))
     text = found.text()
-    what = "the best buddies of" if asked.kind == "best_buddies" else "how many neurons are shared by"
+    whom = f"{phrases.either(_names(firsts))} {{}} {phrases.either(_names(seconds))}"
+    share = "share with" if len(firsts) > 1 else "shares with"
+    what = f"the best buddies of {whom.format('with')}"
+    if asked.kind == "shared":
+        what = f"how many neurons {whom.format(share)}"
     understood = (
-        f"{what} {phrases.either(_names(firsts))} and {phrases.either(_names(seconds))}"
+        what
         + phrases.limits(asked.top, list(dict.fromkeys(pair.probe_set for pair in found.pairs)), asked.minimum)
         + phrases.stands_for((mention, _names(rows)) for mention, rows in readings)
     )

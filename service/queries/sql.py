@@ -37,7 +37,9 @@ def run(url: str, statement: str, limit: int = DEFAULT_ROWS) -> Table:
     """
     if not 1 <= limit <= LARGEST_ROWS:
         raise InvalidRequest(f"limit must be between 1 and {LARGEST_ROWS}, not {limit}", limit=limit)
-    if not statement.strip() or "\0" in statement:
+    if "\0" in statement:
+        raise InvalidRequest("the query holds a NUL character")
+    if not statement.strip():
         raise InvalidRequest("the query is empty: write one statement, such as SELECT * FROM analytics.models")
     with closing(reader.connect(url)) as connection, connection.cursor() as cursor:
         try:
@@ -74,7 +76,11 @@ def plain(value: Any) -> Any:
 
 def _types(connection: psycopg.Connection, oids: Sequence[int]) -> tuple[str, ...]:
     """The names of Postgres types."""
-    known = {oid: info.name for oid in oids if (info := connection.adapters.types.get(oid))}
+    known = {
+        oid: f"{info.name}[]" if oid == info.array_oid else info.name
+        for oid in oids
+        if (info := connection.adapters.types.get(oid))
+    }
     if unknown := [oid for oid in set(oids) if oid not in known]:
         connection.rollback()
         query = "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)"
@@ -83,16 +89,23 @@ def _types(connection: psycopg.Connection, oids: Sequence[int]) -> tuple[str, ..
 
 
 def _refused(error: psycopg.Error) -> InvalidRequest | Unavailable:
+    """The error that Postgres's refusal stands for, with its reason in one line."""
     reason = (error.diag.message_primary or str(error).strip() or type(error).__name__).splitlines()[0]
-    details = {"sqlstate": error.sqlstate}
+    kind: type[InvalidRequest | Unavailable] = InvalidRequest
     if isinstance(error, errors.QueryCanceled):
-        return InvalidRequest("the query took longer than a query may: ask for less, or aggregate", **details)
-    if isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
-        return InvalidRequest(f"refused by Postgres: {reason}; `sql` reads the views of schema analytics", **details)
-    if error.sqlstate is None and isinstance(error, psycopg.OperationalError):
-        return Unavailable(f"the database went away during the query ({reason}): try again", **details)
-    if isinstance(error, psycopg.DataError) and error.sqlstate is None:
-        return InvalidRequest(f"a value has no JSON ({reason}): cast it to text", **details)
-    hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
-    position = f" at character {error.diag.statement_position}" if error.diag.statement_position else ""
-    return InvalidRequest(f"SQL: {reason}{position}{hint}", **details)
+        message = "the query took longer than a query may: ask for less, or aggregate"
+    elif isinstance(error, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
+        message = f"refused by Postgres: {reason}; `sql` reads the views of schema analytics"
+    elif "multiple commands" in reason:
+        message = "one statement at a time: send them one after another"
+    elif error.sqlstate is None and isinstance(error, psycopg.OperationalError):
+        kind, message = Unavailable, f"the database went away during the query ({reason}): try again"
+    elif error.sqlstate is None and isinstance(error, psycopg.DataError):
+        message = f"a value has no JSON ({reason}): cast it to text"
+    elif error.sqlstate is None:
+        message = "the statement gives no rows: write a query"
+    else:
+        position = f" at character {error.diag.statement_position}" if error.diag.statement_position else ""
+        hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+        message = f"SQL: {reason}{position}{hint}"
+    return kind(message, sqlstate=error.sqlstate)

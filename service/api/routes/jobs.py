@@ -20,7 +20,7 @@ from service.api.state import State, state_of
 from service.queries import pages
 from service.submit import submit_mine
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(prefix="/v1", tags=["jobs"])
 
 _LOOK_S = 0.5  # how often progress is looked for
 _SAY_S = 5.0  # a silent stream says at least that it lives

@@ -15,7 +15,7 @@ from service.api.state import state_of
 from service.queries import matches, models, pages, units
 from service.submit import submit_register
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("", response_model=Page[Model], summary="The zoo, by name")

@@ -11,7 +11,7 @@ from service.api.routes.common import Cursor, Limit, ProbeName
 from service.api.state import state_of
 from service.queries import pages, probes
 
-router = APIRouter(prefix="/probes", tags=["probe sets"])
+router = APIRouter(prefix="/v1/probes", tags=["probe sets"])
 
 
 @router.get("", response_model=Page[ProbeSet], summary="The probe sets, by name")

@@ -14,7 +14,7 @@ from service.api.routes.common import Cursor, Limit
 from service.api.state import state_of
 from service.queries import comparisons, pages, questions, search, sql
 
-router = APIRouter(tags=["questions"])
+router = APIRouter(prefix="/v1", tags=["questions"])
 
 
 @router.post("/ask", response_model=Answer, summary="Ask in words")

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from service.api.state import state_of
 from service.queries import tables
 
-router = APIRouter(tags=["questions"])
+router = APIRouter(prefix="/v1", tags=["questions"])
 
 _MEDIA = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl"}
 _CONTENT = {200: {"description": "All rows", "content": {kind: {} for kind in _MEDIA.values()}}}

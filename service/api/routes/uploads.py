@@ -15,7 +15,7 @@ from service.api.bodies import Missing
 from service.api.encoding import respond
 from service.api.state import state_of
 
-router = APIRouter(tags=["uploads"])
+router = APIRouter(prefix="/v1", tags=["uploads"])
 
 _WRITE_BYTES = 2**20  # at a time, in a thread: the disk holds up no other request
 _BINARY = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"format": "binary"}}}}}

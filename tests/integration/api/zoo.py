@@ -142,7 +142,7 @@ DEAD = 12  # unit of the GAN that is dead on probe set faces
 
 
 def seed(conn: sa.Connection) -> dict[str, np.ndarray]:
-    """A small zoo: a GAN, four networks and one that was never mined. Returns r of the GAN's units on faces by model."""
+    """A small zoo: a GAN, four networks and one never mined. Returns r of the GAN's units on faces by model."""
     rng = np.random.default_rng(0)
     gan = add_model(
         conn, GAN, [("main.2", 8), ("main.8", 6)], family="dcgan", aliases=["face generator"], generator=True
