@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from huggingface_hub import constants, hf_hub_download
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from rosetta.errors import InvalidRequest
+
+_TIMEOUT_S = 10.0
 
 
 def repository_file(repository: str, names: Sequence[str], mend: str) -> Path:
@@ -28,18 +30,17 @@ def repository_file(repository: str, names: Sequence[str], mend: str) -> Path:
             return Path(hf_hub_download(repository, name, local_files_only=True))
         except LocalEntryNotFoundError:
             continue
-    reason = "it has none of those files"
-    for name in names:
-        try:
+    try:
+        for name in names:
+            try:
+                # Asked once, without the library's long retries: an unreachable hub is known at once.
+                get_hf_file_metadata(hf_hub_url(repository, name), timeout=_TIMEOUT_S)
+            except EntryNotFoundError:
+                continue
             return Path(hf_hub_download(repository, name))
-        except LocalEntryNotFoundError:
-            reason = "the hub cannot be reached"
-            break
-        except EntryNotFoundError:
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever the network or the hub says, the mend is the same
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
-            break
+        reason = "it has no such file"
+    except Exception as error:  # noqa: BLE001 - whatever the hub says, the mend is the same
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
     raise InvalidRequest(
         f"the weights '{names[0]}' of {repository} are not in the hub's cache ({constants.HF_HUB_CACHE}) "
         f"and could not be downloaded ({reason}): {mend}",

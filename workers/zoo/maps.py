@@ -97,7 +97,7 @@ class MapReader:
             return pixels / (cells + 1), pixels / (cells - 1) if cells > 1 else float("inf")
 
         (low, high), (other_low, other_high) = reductions(rows, self.height), reductions(columns, self.width)
-        return max(low, other_low) <= min(high, other_high)
+        return max(low, other_low) < min(high, other_high)
 
 
 def _no_maps(output: Tensor) -> None:

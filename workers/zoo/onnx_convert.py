@@ -1,4 +1,4 @@
-"""ONNX files as PyTorch modules: read safely, brought to an opset that onnx2torch knows, converted."""
+"""ONNX files as PyTorch modules: read safely, and converted by onnx2torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import defs, external_data_helper, inliner, version_converter
+from onnx import external_data_helper
 from onnx2torch import convert
-from onnx2torch.node_converters import get_converter
-from torch import Tensor, fx
+from onnx2torch.node_converters.slice import OnnxSlice
+from torch import Tensor, fx, nn
 
 from rosetta.errors import InvalidRequest
-
-# The newest opset whose operators onnx2torch converts.
-_OPSET = 17
-# A function may be written in terms of functions: no more levels than this.
-_INLINE_LEVELS = 4
+from workers.zoo import onnx_lower
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def read(file: Path) -> ImageGraph:
         raise InvalidRequest(f"{file.name} takes images of {channels} channels: only 1 or 3 can be shown to it")
     return ImageGraph(
         name=file.name,
-        proto=_convertible(proto, opset, file.name),
+        proto=onnx_lower.convertible(proto, opset, file.name),
         files=files,
         height=sides[0],
         width=sides[1],
@@ -120,110 +116,27 @@ def _describe(value: onnx.ValueInfoProto) -> str:
     return f"{onnx.TensorProto.DataType.Name(tensor.elem_type).lower()} [{shape}]"
 
 
-def _convertible(proto: onnx.ModelProto, opset: int, name: str) -> onnx.ModelProto:
-    _speakable_names(proto)
-    proto = _inline(proto, opset)
-    if opset > _OPSET:
-        proto = _lower(proto, name)
-    versions = {entry.domain: entry.version for entry in proto.opset_import}
-    unknown = {
-        f"{node.op_type} (opset {versions.get(node.domain, 0)})"
-        for node in proto.graph.node
-        if not _has_converter(node, versions.get(node.domain, 0))
-    }
-    if unknown:
-        raise _not_convertible(name, unknown)
-    return proto
+class Slice(nn.Module):
+    """ONNX's Slice. onnx2torch's own indexes by a list, which newer PyTorch reads as something else."""
 
-
-def _not_convertible(name: str, operators: set[str]) -> InvalidRequest:
-    listed = ", ".join(sorted(operators))
-    return InvalidRequest(
-        f"{name} uses {listed}, which onnx2torch cannot convert: export it at opset {_OPSET} or lower",
-        file=name,
-        operators=sorted(operators),
-    )
-
-
-def _speakable_names(proto: onnx.ModelProto) -> None:
-    """Takes from node names, which become module paths, what an address cannot hold."""
-    for node in proto.graph.node:
-        node.name = "_".join(node.name.replace(":", " ").split())
-
-
-def _has_converter(node: onnx.NodeProto, version: int) -> bool:
-    try:
-        get_converter(domain=node.domain, operation_type=node.op_type, version=version)
-    except NotImplementedError:
-        return False
-    return True
-
-
-def _inline(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """The model with its functions written out, and those of the standard that have no converter (Gelu, Mish)."""
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
-    for _ in range(_INLINE_LEVELS):
-        unknown = {
-            node.op_type
-            for node in proto.graph.node
-            if node.domain in {"", "ai.onnx"}
-            and not _has_converter(node, min(opset, _OPSET))
-            and _is_function(node.op_type, opset)
-        }
-        if not unknown:
-            break
-        before = {(node.op_type, *node.output) for node in proto.graph.node}
-        proto = inliner.inline_selected_functions(
-            proto, [("", name) for name in sorted(unknown)], exclude=False, inline_schema_functions=True
-        )
-        for node in proto.graph.node:
-            if (node.op_type, *node.output) not in before:
-                # Inlined nodes have no name; the last one of a function still has the function's output.
-                node.name = node.output[0]
-        _speakable_names(proto)
-    return proto
-
-
-def _is_function(operator: str, opset: int) -> bool:
-    if not defs.has(operator):
-        return False
-    try:
-        schema = defs.get_schema(operator, opset)
-    except defs.SchemaError:
-        return False
-    return bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def _lower(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The model at the newest opset that can be converted.
-
-    A newer label is all that differs, most often: then only the label changes.
-    """
-    if newer := {node.op_type for node in proto.graph.node if not _same_in_older(node)}:
-        try:
-            return version_converter.convert_version(proto, _OPSET)
-        except (RuntimeError, ValueError) as error:
-            raise _not_convertible(name, newer) from error
-    lowered = onnx.ModelProto()
-    lowered.CopyFrom(proto)
-    for entry in lowered.opset_import:
-        if entry.domain in {"", "ai.onnx"}:
-            entry.version = _OPSET
-    return lowered
-
-
-def _same_in_older(node: onnx.NodeProto) -> bool:
-    """Whether the node, as it is written, is valid and means the same at the older opset."""
-    if node.domain not in {"", "ai.onnx"}:
-        return True
-    try:
-        schema = defs.get_schema(node.op_type, _OPSET)
-    except defs.SchemaError:
-        return False
-    return len(node.input) <= schema.max_input and {attribute.name for attribute in node.attribute} <= set(
-        schema.attributes
-    )
+    def forward(
+        self,
+        input_tensor: Tensor,  # the names are onnx2torch's: it passes some of them by name
+        starts: Tensor,
+        ends: Tensor,
+        axes: Tensor | None = None,
+        steps: Tensor | None = None,
+    ) -> Tensor:
+        """The part of a tensor from `starts` to `ends` along `axes`, each int64 [K]; backwards for a negative step."""
+        chosen = axes.tolist() if axes is not None else range(len(starts))
+        strides = steps.tolist() if steps is not None else [1] * len(starts)
+        index = [slice(None)] * input_tensor.ndim
+        for axis, start, end, step in zip(chosen, starts.tolist(), ends.tolist(), strides, strict=True):
+            if step < 0:
+                input_tensor = input_tensor.flip(axis)
+                start, end, step = -start - 1, -end - 1, -step
+            index[axis] = slice(start, end, step)
+        return input_tensor[tuple(index)]
 
 
 def to_module(graph: ImageGraph) -> fx.GraphModule:
@@ -244,6 +157,10 @@ def to_module(graph: ImageGraph) -> fx.GraphModule:
         raise InvalidRequest(
             f"{graph.name} cannot be converted by onnx2torch: {' '.join(str(error).split())[:200]}", file=graph.name
         ) from error
+
+    for name, child in module.named_children():
+        if isinstance(child, OnnxSlice):
+            setattr(module, name, Slice())
 
     def as_graph_input(_module: Any, arguments: tuple[Tensor, ...]) -> Tensor:
         images = arguments[0]

@@ -46,7 +46,7 @@ def read(file: Path, options: dict[str, str]) -> Network:
     interpolation = options.get("interpolation", "bilinear")
     if interpolation not in {"bilinear", "bicubic"}:
         raise InvalidRequest(f"'{interpolation}' is no interpolation: write bilinear or bicubic")
-    reader = MapReader(height, width, prefix_tokens=None, channels_last=graph.channels_last)
+    reader = MapReader(height, width, prefix_tokens=None)
     module = onnx_convert.to_module(graph)
     return Network(
         module=module,

@@ -76,7 +76,9 @@ def _aliases(name: str, tag: str) -> tuple[str, ...]:
 
 def _from_hub(name: str, tag: str, pretrained: dict[str, Any]) -> Path:
     if not pretrained:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name))
+        if not tags:
+            raise InvalidRequest(f"OpenCLIP publishes no weights of {name}: pass --weights FILE", model=name)
         trouble = f"has no pretraining '{tag}' of {name}" if tag else f"has several pretrainings of {name}"
         raise InvalidRequest(
             f"OpenCLIP {trouble}: write open_clip:{name}/TAG with one of {tags}, or pass --weights FILE", model=name

@@ -11,7 +11,7 @@ from typing import Any
 import timm
 import torch
 from timm.data import resolve_model_data_config
-from timm.models import get_pretrained_cfg
+from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from rosetta.errors import InvalidRequest
@@ -35,9 +35,11 @@ def load(reference: str, weights_file: Path | None) -> Network:
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
         raise InvalidRequest(f"timm has no architecture '{architecture}': {hint}", architecture=architecture)
-    config = get_pretrained_cfg(reference, allow_unregistered=False)
+    config = _published(reference)
     if config is None and weights_file is None:
-        tags = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
+        tags = ", ".join(timm.list_pretrained(f"{architecture}.*"))
+        if not tags:
+            raise InvalidRequest(f"timm publishes no weights of {architecture}: pass --weights FILE")
         raise InvalidRequest(
             f"timm has no weights {tag!r} of {architecture}: write one of {tags}, or pass --weights FILE",
             architecture=architecture,
@@ -45,6 +47,14 @@ def load(reference: str, weights_file: Path | None) -> Network:
     file = weights_file or _from_hub(reference, config)
     module = _with_weights(reference if config else architecture, file)
     return network(module, reference, weights.digest_files([file]))
+
+
+def _published(reference: str) -> PretrainedCfg | None:
+    """What timm knows of this pretraining; None: nothing."""
+    try:
+        return get_pretrained_cfg(reference)
+    except RuntimeError:  # the architecture has no such tag
+        return None
 
 
 def create(name: str, **arguments: Any) -> nn.Module:
@@ -88,7 +98,7 @@ def network(module: nn.Module, reference: str, digest: str) -> Network:
     )
 
 
-def _from_hub(reference: str, config: Any) -> Path:
+def _from_hub(reference: str, config: PretrainedCfg) -> Path:
     mend = f"pass --weights FILE with the weights of {reference}"
     if config.hf_hub_id:
         # An id that ends in a slash stands for the model's full name there.

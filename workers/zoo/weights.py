@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,21 +60,22 @@ def _read(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        # A zip archive is mapped, so that the tensors of a large file are in memory once.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other pickle protocols; what cannot be read is an error
+            # A zip archive is mapped, so that the tensors of a large file are in memory once.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # a broken or hostile file may raise anything
         raise InvalidRequest(_reason(path, head, error), file=path.name) from error
 
 
 def _reason(path: Path, head: bytes, error: Exception) -> str:
-    torchscript = isinstance(error, RuntimeError) and "TorchScript" in str(error)
-    if torchscript or (isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error).lower()):
+    pickled = head[:2] == b"PK" or head[:1] == b"\x80"
+    if pickled and (isinstance(error, pickle.UnpicklingError) or "TorchScript" in str(error)):
         return (
-            f"'{path.name}' holds Python code beside its tensors and was not opened: "
+            f"'{path.name}' holds Python objects or code beside its tensors and was not opened: "
             "save the weights again as safetensors, or with torch.save(model.state_dict(), ...)"
         )
-    known = head[8:] == b"{" or head[:2] == b"PK" or head[:1] == b"\x80"
-    if known:
+    if pickled or head[8:] == b"{":
         return f"'{path.name}' is broken or cut short: copy or download it again"
     return f"'{path.name}' is not a weight file: safetensors and PyTorch's .pt, .pth and .bin are read"
 
@@ -107,12 +109,12 @@ def _has_tensors(content: Any) -> bool:
 def strip_prefix(state: State, wanted: Iterable[str]) -> State:
     """The state without prefixes that all its keys share and `wanted` does not know, such as `module.`."""
     wanted = set(wanted)
-    while state and not wanted & state.keys():
-        prefixes = {key.partition(".")[0] for key in state}
-        if len(prefixes) != 1 or not all("." in key for key in state):
-            break
-        state = {key.partition(".")[2]: tensor for key, tensor in state.items()}
-    return state
+    stripped = state
+    while stripped and not wanted & stripped.keys():
+        if len({key.partition(".")[0] for key in stripped}) != 1 or not all("." in key for key in stripped):
+            return state
+        stripped = {key.partition(".")[2]: tensor for key, tensor in stripped.items()}
+    return stripped
 
 
 def misfit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:

@@ -1,0 +1,131 @@
+"""OpenCLIP's image towers, with weight files that the tests write in the published layout."""
+
+import json
+
+import open_clip
+import pytest
+import torch
+from runs import images, maps, shapes
+from safetensors.torch import save_file
+
+from rosetta.errors import InvalidRequest
+from workers.zoo import registry
+from workers.zoo.open_clip import _map_reader
+
+TEXT = {"context_length": 8, "vocab_size": 16, "width": 64, "heads": 1, "layers": 2}
+VISION = {
+    "RN-tiny": {"image_size": 64, "layers": [1, 1, 2, 1], "width": 16, "head_width": 32, "patch_size": None},
+    "ViT-tiny": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "ViT-wide": {"image_size": [32, 64], "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "timm-tiny": {"image_size": 160, "timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def configs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("configs")
+    for name, vision in VISION.items():
+        config = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": TEXT}
+        (folder / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder)
+
+
+def save(tmp_path, name, **options):
+    torch.manual_seed(0)
+    model = open_clip.create_model(name, load_weights=False, **options).eval()
+    file = tmp_path / "open_clip_model.safetensors"
+    save_file(model.state_dict(), file)
+    return model, file
+
+
+EXPECTED = {
+    "RN-tiny": {
+        "visual.layer1": (64, 16, 16), "visual.layer2": (128, 8, 8),
+        "visual.layer3": (256, 4, 4), "visual.layer4": (512, 2, 2),
+    },
+    "ViT-tiny": {f"visual.transformer.resblocks.{i}.mlp.gelu": (256, 4, 4) for i in range(2)},
+    "ViT-wide": {f"visual.transformer.resblocks.{i}.mlp.gelu": (256, 2, 4) for i in range(2)},
+    "timm-tiny": {f"visual.trunk.blocks.{i}.mlp.act": (192, 10, 10) for i in range(6)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VISION)
+def test_the_image_tower_alone(tmp_path, name):
+    model, file = save(tmp_path, name)
+    network = registry.load(f"open_clip:{name}", file)
+    assert shapes(network) == EXPECTED[name]
+    assert network.family == "clip"
+    assert "clip" in network.aliases
+    assert all(key.startswith("visual.") for key in network.module.state_dict())
+    batch = images(network)
+    with torch.inference_mode():
+        assert torch.allclose(network.module(batch), model.encode_image(batch), atol=1e-6)
+
+
+def test_a_checkpoint_of_a_training_run(tmp_path):
+    model, _ = save(tmp_path, "ViT-tiny")
+    state = {f"module.{key}": value for key, value in model.state_dict().items()}
+    torch.save({"epoch": 3, "name": "run", "state_dict": state}, tmp_path / "epoch_3.pt")
+    network = registry.load("open_clip:ViT-tiny", tmp_path / "epoch_3.pt")
+    assert torch.equal(network.module.visual.proj, model.visual.proj)
+
+
+def test_a_custom_text_tower_and_an_image_tower_alone(tmp_path):
+    model, file = save(tmp_path, "ViT-tiny", force_custom_text=True)
+    assert torch.equal(registry.load("open_clip:ViT-tiny", file).module.visual.proj, model.visual.proj)
+    save_file(model.visual.state_dict(), file)
+    assert torch.equal(registry.load("open_clip:ViT-tiny", file).module.visual.proj, model.visual.proj)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_tokens_in_either_order(tmp_path, batch_first):
+    _model, file = save(tmp_path, "ViT-tiny")
+    network = registry.load("open_clip:ViT-tiny", file)
+    layer = "visual.transformer.resblocks.0.mlp.gelu"
+    batch = images(network, 3)
+    expected = maps(network, batch)[layer]
+    tokens = torch.cat([torch.zeros(3, 1, 256), expected.flatten(2).transpose(1, 2)], dim=1)
+    network.module.visual.transformer.batch_first = batch_first
+    reader = _map_reader(network.module.visual, 64, 64)
+    assert torch.equal(reader(layer, tokens if batch_first else tokens.transpose(0, 1)), expected)
+
+
+def test_openai_weights_have_their_own_gelu(tmp_path):
+    torch.manual_seed(0)
+    config = open_clip.get_model_config("ViT-B-32")
+    assert open_clip.get_pretrained_cfg("ViT-B-32", "openai")["quick_gelu"]
+    from workers.zoo.open_clip import _build
+
+    with torch.device("meta"):
+        quick = _build(config, open_clip.get_pretrained_cfg("ViT-B-32", "openai"))
+        plain = _build(config, open_clip.get_pretrained_cfg("ViT-B-32", "laion2b_s34b_b79k"))
+    assert type(quick.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+    assert type(plain.visual.transformer.resblocks[0].mlp.gelu).__name__ == "GELU"
+
+
+def test_preprocessing_is_the_pretrainings_own(tmp_path):
+    _, file = save(tmp_path, "ViT-tiny")
+    preprocessing = registry.load("open_clip:ViT-tiny", file).preprocessing
+    assert preprocessing.mean == open_clip.OPENAI_DATASET_MEAN
+    assert (preprocessing.height, preprocessing.width, preprocessing.interpolation) == (64, 64, "bicubic")
+
+
+def test_a_file_of_another_architecture_is_refused(tmp_path):
+    _, file = save(tmp_path, "RN-tiny")
+    with pytest.raises(InvalidRequest, match="does not fit the image tower of ViT-tiny: missing class_embedding"):
+        registry.load("open_clip:ViT-tiny", file)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("open_clip:RN51/openai", "OpenCLIP has no model 'RN51': did you mean RN50"),
+        ("open_clip:RN50/none", "has no pretraining 'none' of RN50: write open_clip:RN50/TAG with one of openai"),
+        ("open_clip:RN50", "has several pretrainings of RN50: write open_clip:RN50/TAG"),
+        ("open_clip:ViT-tiny", "OpenCLIP publishes no weights of ViT-tiny: pass --weights FILE"),
+        ("open_clip:hf-hub:a/b", "OpenCLIP has no model 'hf-hub:a'"),
+    ],
+)
+def test_unknown_names(source, message):
+    with pytest.raises(InvalidRequest, match=message):
+        registry.load(source)
