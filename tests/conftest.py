@@ -64,22 +64,20 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def empty_database_url(postgres_server: PostgresServer) -> Iterator[str]:
+@pytest.fixture
+def empty_database_url(postgres_server: PostgresServer) -> str:
     """The owner's URL of a fresh database without any table."""
     name = f"empty_{uuid4().hex}"
     _administer(postgres_server, f"CREATE DATABASE {name}")
-    yield _url(postgres_server, name)
-    _administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    return _url(postgres_server, name)
 
 
 @pytest.fixture(scope="module")
-def database_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The owner's URL of a fresh, migrated database."""
+def database_url(postgres_server: PostgresServer) -> str:
+    """The owner's URL of a fresh, migrated database; it goes with the server, for dropping it takes a while."""
     name = f"test_{uuid4().hex}"
     _administer(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
-    yield _url(postgres_server, name)
-    _administer(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    return _url(postgres_server, name)
 
 
 @pytest.fixture(scope="module")

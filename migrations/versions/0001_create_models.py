@@ -44,9 +44,7 @@ def upgrade() -> None:
         sa.Column("height", sa.Integer(), nullable=False),
         sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("first_unit", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_layers_model_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name=op.f("fk_layers_model_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_layers")),
         sa.UniqueConstraint("model_id", "name", name=op.f("uq_layers_model_id_name")),
         sa.UniqueConstraint("model_id", "position", name=op.f("uq_layers_model_id_position")),
@@ -57,12 +55,8 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("layer_id", sa.Integer(), nullable=False),
         sa.Column("channel", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["layer_id"], ["layers.id"], name=op.f("fk_units_layer_id"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_units_model_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["layer_id"], ["layers.id"], name=op.f("fk_units_layer_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name=op.f("fk_units_model_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("model_id", "number", name=op.f("pk_units")),
         sa.UniqueConstraint("layer_id", "channel", name=op.f("uq_units_layer_id_channel")),
     )

@@ -31,9 +31,7 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
-        sa.CheckConstraint(
-            "(kind = 'generator') = (generator_id IS NOT NULL)", name=op.f("ck_probe_sets_generator")
-        ),
+        sa.CheckConstraint("(kind = 'generator') = (generator_id IS NOT NULL)", name=op.f("ck_probe_sets_generator")),
         sa.CheckConstraint("kind IN ('generator', 'images')", name=op.f("ck_probe_sets_kind")),
         sa.CheckConstraint("count > 0", name=op.f("ck_probe_sets_count")),
         sa.ForeignKeyConstraint(

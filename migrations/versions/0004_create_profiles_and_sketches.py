@@ -48,12 +48,8 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_profiles_job_id"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_profiles_model_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_profiles_job_id"), ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name=op.f("fk_profiles_model_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["probe_set_id"], ["probe_sets.id"], name=op.f("fk_profiles_probe_set_id"), ondelete="CASCADE"
         ),

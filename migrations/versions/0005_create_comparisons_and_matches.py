@@ -48,12 +48,8 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.CheckConstraint("model_id <> neighbour_model_id", name=op.f("ck_comparisons_two_models")),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_comparisons_job_id"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_comparisons_model_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_comparisons_job_id"), ondelete="SET NULL"),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name=op.f("fk_comparisons_model_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["neighbour_model_id"],
             ["models.id"],
@@ -72,9 +68,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_comparisons_model_id"), "comparisons", ["model_id"], unique=False)
-    op.create_index(
-        op.f("ix_comparisons_neighbour_model_id"), "comparisons", ["neighbour_model_id"], unique=False
-    )
+    op.create_index(op.f("ix_comparisons_neighbour_model_id"), "comparisons", ["neighbour_model_id"], unique=False)
     op.create_table(
         "matches",
         sa.Column("comparison_id", sa.Integer(), autoincrement=False, nullable=False),

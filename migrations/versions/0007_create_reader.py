@@ -23,11 +23,11 @@ EXCEPTION
   WHEN duplicate_object OR unique_violation THEN
     NULL;  -- another database's migration was quicker
   WHEN insufficient_privilege THEN
-    RAISE EXCEPTION 'user % may not create the role rosetta_reader: let an administrator run CREATE ROLE rosetta_reader; GRANT rosetta_reader TO % WITH ADMIN OPTION',
+    RAISE EXCEPTION 'user % may not create the role rosetta_reader: let an administrator run ALTER ROLE % CREATEROLE',
       current_user, quote_ident(current_user);
 END
 $$
-"""  # noqa: E501 - Postgres would print the line breaks
+"""
 DROP = """
 DO $$
 BEGIN

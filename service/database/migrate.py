@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from threading import Lock
 
 import psycopg
 import sqlalchemy as sa
@@ -17,6 +18,9 @@ from alembic.util import CommandError
 from rosetta.errors import InvalidRequest
 from service.database import reader
 from service.database.engine import make_engine, unreachable
+
+# Alembic keeps what it works on in a global of its own; between processes a lock in the database does (env.py).
+_alembic = Lock()
 
 
 def upgrade(url: str) -> None:
@@ -78,7 +82,7 @@ def _config() -> Config:
 def _run(engine: sa.Engine, run: Callable[[Config], None]) -> None:
     config = _config()
     try:
-        with engine.connect() as connection:
+        with _alembic, engine.connect() as connection:
             config.attributes["connection"] = connection
             run(config)
     except CommandError as error:
@@ -93,7 +97,5 @@ def _explain(error: sa.exc.DBAPIError) -> Exception:
     if isinstance(cause, psycopg.errors.RaiseException):
         return InvalidRequest(cause.diag.message_primary)
     if isinstance(cause, psycopg.errors.InsufficientPrivilege):
-        return InvalidRequest(
-            f"the database user lacks a right that migrations need: {cause.diag.message_primary}"
-        )
+        return InvalidRequest(f"the database user lacks a right that migrations need: {cause.diag.message_primary}")
     return error

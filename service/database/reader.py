@@ -30,11 +30,10 @@ _SETTINGS = {
     "from_collapse_limit": "12",
     "jit": "off",
 }
-_POWERS = sa.text(
-    """SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
-         OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)
-       FROM pg_roles r WHERE rolname = :role"""
-)
+_POWERS = """
+SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
+  OR EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid)
+FROM pg_roles r WHERE rolname = %s"""
 _ATTEMPTS = 10
 
 
@@ -85,35 +84,32 @@ def enable(engine: sa.Engine, url: str) -> None:
     for attempt in range(_ATTEMPTS):
         try:
             with engine.begin() as connection:
-                _enable(connection, password)
+                driver = connection.connection.driver_connection
+                assert isinstance(driver, psycopg.Connection)
+                _enable(driver, password)
             return
-        except sa.exc.InternalError as error:
+        except psycopg.errors.InternalError_:
             # "tuple concurrently updated": the role is the server's, another database's migration changes it.
-            if attempt + 1 == _ATTEMPTS or not isinstance(error.orig, psycopg.errors.InternalError_):
+            if attempt + 1 == _ATTEMPTS:
                 raise
             time.sleep(0.05 * (attempt + 1))
-        except sa.exc.ProgrammingError as error:
-            if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
-                raise
+        except psycopg.errors.InsufficientPrivilege as error:
+            owner = sql.Identifier(engine.url.username or "").as_string()
             raise InvalidRequest(
                 f"the database user may not change the role {ROLE}: let an administrator run "
-                f"GRANT {ROLE} TO {sql.Identifier(engine.url.username or '').as_string()} WITH ADMIN OPTION"
+                f"ALTER ROLE {owner} CREATEROLE; GRANT {ROLE} TO {owner} WITH ADMIN OPTION"
             ) from error
 
 
-def _enable(connection: sa.Connection, password: str | None) -> None:
-    if connection.scalar(_POWERS, {"role": ROLE}):
+def _enable(driver: psycopg.Connection, password: str | None) -> None:
+    if driver.execute(_POWERS, [ROLE]).fetchone() == (True,):
         raise InvalidRequest(
             f"the role {ROLE}, as which `sql` runs, may do more than read: let an administrator revoke it"
         )
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
     role = sql.Identifier(ROLE)
     secret = sql.Literal(_verifier(driver, password)) if password else sql.SQL("NULL")
     statements: list[sql.Composed | sql.SQL] = [
-        sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
-            role, sql.Literal(CONNECTIONS), secret
-        ),
+        sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(role, sql.Literal(CONNECTIONS), secret),
         *(
             sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(name), sql.Literal(value))
             for name, value in _SETTINGS.items()
@@ -124,7 +120,8 @@ def _enable(connection: sa.Connection, password: str | None) -> None:
     ]
     for statement in statements:
         driver.execute(statement)
-    if connection.scalar(sa.text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")):
+    superuser = driver.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+    if superuser == (True,):
         # Only a superuser may say how much room sorting may take on the disk.
         driver.execute(sql.SQL("ALTER ROLE {} SET temp_file_limit = '2GB'").format(role))
 
