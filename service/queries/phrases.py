@@ -61,6 +61,13 @@ def unit_mention(models: Sequence[str], reference: UnitReference) -> str:
     return f"{whom} unit {reference}" if reference.number is not None else f"{reference} of {whom}"
 
 
+def pair_subject(kind: str, firsts: Sequence[str], seconds: Sequence[str]) -> str:
+    """What a question about two models, or families, is about."""
+    if kind == "best_buddies":
+        return f"the best buddies of {either(firsts)} with {either(seconds)}"
+    return f"how many neurons {either(firsts)} {'share' if len(firsts) > 1 else 'shares'} with {either(seconds)}"
+
+
 def stands_for(readings: Iterable[tuple[str, Sequence[str]]]) -> str:
     """What nicknames were taken to mean; empty when every mention was a model's name."""
     told = dict.fromkeys(f"'{mention}' is {either(names)}" for mention, names in readings if list(names) != [mention])
@@ -77,9 +84,9 @@ def limits(top: int | None, probe_sets: Sequence[str], minimum: float | None) ->
     return "".join(f", {part}" for part in parts)
 
 
-def either(names: Sequence[str], word: str = "and") -> str:
+def either(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _significance(q_value: float | None) -> str:

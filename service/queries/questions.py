@@ -119,13 +119,8 @@ def _pairs(conn: sa.Connection, question: str, asked: Question) -> Answer:
         found.matches += rows
         found.lines.append(phrases.best_buddies(pair, rows, asked.minimum))
     text = found.text()
-    whom = f"{phrases.either(_names(firsts))} {{}} {phrases.either(_names(seconds))}"
-    share = "share with" if len(firsts) > 1 else "shares with"
-    what = f"the best buddies of {whom.format('with')}"
-    if asked.kind == "shared":
-        what = f"how many neurons {whom.format(share)}"
     understood = (
-        what
+        phrases.pair_subject(asked.kind, _names(firsts), _names(seconds))
         + phrases.limits(asked.top, list(dict.fromkeys(pair.probe_set for pair in found.pairs)), asked.minimum)
         + phrases.stands_for((mention, _names(rows)) for mention, rows in readings)
     )

@@ -46,13 +46,14 @@ def run(url: str, statement: str, limit: int = DEFAULT_ROWS) -> Table:
             # One statement by the extended protocol, its rows one batch at a time: what is not wanted never comes.
             rows = cast("Generator[tuple[Any, ...]]", cursor.stream(statement.encode(), size=_AT_ONCE))
             found = [tuple(map(plain, row)) for row in islice(rows, limit + 1)]
-            columns = cursor.description or ()
             rows.close()
-            types = _types(connection, [column.type_code for column in columns])
+            columns = [(column.name, column.type_code) for column in cursor.description or ()]
+            columns = columns or _described(connection, statement)
+            types = _types(connection, [oid for _, oid in columns])
         except psycopg.Error as error:
             raise _refused(error) from error
     return Table(
-        columns=tuple(column.name for column in columns),
+        columns=tuple(name for name, _ in columns),
         types=types,
         rows=tuple(found[:limit]),
         truncated=len(found) > limit,
@@ -72,6 +73,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"\\x{value.hex()}"
     return str(value)
+
+
+def _described(connection: psycopg.Connection, statement: str) -> list[tuple[str, int]]:
+    """The names and type oids of a statement's columns; a stream without rows does not tell them."""
+    connection.pgconn.prepare(b"", statement.encode())
+    result = connection.pgconn.describe_prepared(b"")
+    return [((result.fname(index) or b"").decode(), result.ftype(index)) for index in range(result.nfields)]
 
 
 def _types(connection: psycopg.Connection, oids: Sequence[int]) -> tuple[str, ...]:
