@@ -95,10 +95,8 @@ def down(data_dir: Path, *, tell: Tell = lambda _: None) -> bool:
 def _clear(data_dir: Path, tell: Tell) -> bool:
     """Whether a killed stack had left anything; it is gone now."""
     left = strays.end(data_dir) > 0
-    for find in (RedisServer.find, PostgresServer.find):
-        if server := find(data_dir):
-            server.stop()
-            left = True
+    left |= RedisServer.end(data_dir)
+    left |= PostgresServer.end(data_dir)
     state.remove(data_dir)
     if left:
         tell("stopped what a killed stack had left behind")
@@ -110,6 +108,8 @@ def _up_here(lock: Lock, settings: Settings, host: str, port: int | None, tell: 
     found = None
     try:
         with _signals_as_interrupts():
+            if strays.end(settings.data_dir):  # first of all: it may hold the port
+                tell("ended what a killed stack had left behind")
             stack = Stack(settings, listening.listen(host, port), tell)
             try:
                 found = stack.start()

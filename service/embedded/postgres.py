@@ -95,12 +95,17 @@ class PostgresServer:
                 f"{processes.tail(str(error).splitlines(), 1)} (log: {self.log})"
             ) from error
 
+    @classmethod
+    def end(cls, data_dir: Path) -> bool:
+        """Whether a server ran on this data directory, be it half-way up; none does now."""
+        if not (data_dir / "postgres").is_dir():
+            return False
+        with processes.locked(_lock(data_dir)):
+            return _stop(Cluster(data_dir))
+
     def stop(self) -> None:
         """Ends the server, connections and all, and waits until it is gone. Twice does no harm."""
-        if not (self.data_dir / "postgres").is_dir():
-            return
-        with processes.locked(_lock(self.data_dir)):
-            _stop(Cluster(self.data_dir))
+        self.end(self.data_dir)
 
     def __enter__(self) -> PostgresServer:
         return self
@@ -203,6 +208,9 @@ def _end_orphans(cluster: Cluster) -> None:
         raise cluster.failure("left processes behind that will not end", f"one is process {left[0].pid}")
 
 
-def _stop(cluster: Cluster) -> None:
-    if not processes.end(_postmasters(cluster), _STOP):
+def _stop(cluster: Cluster) -> bool:
+    """Whether there was a server to stop."""
+    found = _postmasters(cluster)
+    if not processes.end(found, _STOP):
         raise cluster.failure("will not stop", "it does not react to SIGINT and SIGQUIT")
+    return bool(found)

@@ -196,6 +196,11 @@ def launch(
     return int(launched.stdout)
 
 
+def is_launcher(title: str) -> bool:
+    """Whether this is the command line of a launcher, which for an instant carries its server's."""
+    return str(_LAUNCHER) in title
+
+
 def find(pid: int) -> psutil.Process | None:
     """The living process of that id. A zombie is dead: nobody has fetched its exit code yet, that is all."""
     try:

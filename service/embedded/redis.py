@@ -7,18 +7,22 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError
 from redis.retry import Retry
 
 from rosetta.errors import Unavailable
 from service.embedded import processes
 
-_START_PATIENCE_S = 60.0
+Tell = Callable[[str], None]
+
+_QUIET_PATIENCE_S = 20.0
 _UNREADABLE = ("Bad file format", "append only file", "RDB", "Fatal error loading")  # in the words of Redis
 _STOP = ((signal.SIGTERM, 20.0), (signal.SIGKILL, 10.0))
 
@@ -42,30 +46,31 @@ class RedisServer:
         self.url = f"redis+socket://{socket}"
 
     @classmethod
-    def start(cls, data_dir: Path, *, durable: bool = True) -> RedisServer:
+    def start(cls, data_dir: Path, *, durable: bool = True, on_wait: Tell | None = None) -> RedisServer:
         """The server of this data directory, started unless it runs; simultaneous callers get the same one.
 
         Args:
             data_dir: Rosetta's data directory; the server's files lie in `redis/` and `logs/` in it.
             durable: False gives up the append-only file for speed (tests).
+            on_wait: is told, now and then, why starting takes long.
 
         Raises:
             Unavailable: there is no redis-server, the folder cannot be written, or the server will not start.
         """
         with processes.writable(data_dir), processes.locked(_lock(data_dir)):
-            socket = _socket(data_dir)
-            if pid := _ping(socket):
+            tell, socket = on_wait or (lambda _: None), _socket(data_dir)
+            if pid := _wait_until_ready(socket, lambda: socket.exists() and bool(_find(socket)), tell):
                 return cls(data_dir, pid, adopted=True, socket=socket)
             processes.end(_find(socket), _STOP)  # it lives, but its socket was removed or it hangs
             try:
-                pid = _launch(data_dir, socket, durable)
+                pid = _launch(data_dir, socket, durable, tell)
             except Unavailable as error:
                 if not any(mark in error.message for mark in _UNREADABLE):
                     raise
                 # A file of a newer Redis, or a damaged one, must not stop the service: it holds only
                 # doorbells, and the sweeper rings again for every job that waits in Postgres.
                 (data_dir / "redis").rename(data_dir / f"redis.unreadable-{time.time_ns()}")
-                pid = _launch(data_dir, socket, durable)
+                pid = _launch(data_dir, socket, durable, tell)
             return cls(data_dir, pid, adopted=False, socket=socket)
 
     @classmethod
@@ -74,7 +79,7 @@ class RedisServer:
         if not (data_dir / "redis").is_dir():
             return None
         socket = _socket(data_dir)
-        found = _find(socket)
+        found = _find(socket, launching=False)
         return cls(data_dir, found[0].pid, adopted=True, socket=socket) if found else None
 
     @property
@@ -82,13 +87,20 @@ class RedisServer:
         """Whether the server process lives."""
         return processes.find(self.pid) is not None
 
+    @classmethod
+    def end(cls, data_dir: Path) -> bool:
+        """Whether a server ran on this data directory, be it half-way up; none does now."""
+        if not (data_dir / "redis").is_dir():
+            return False
+        with processes.locked(_lock(data_dir)):
+            found = _find(_socket(data_dir))
+            if not processes.end(found, _STOP):
+                raise Unavailable(f"Redis will not stop: process {found[0].pid} (log: {_log(data_dir)})")
+            return bool(found)
+
     def stop(self) -> None:
-        """Ends the server and waits until it is gone. Nothing when it is gone already."""
-        if not self.data_dir.is_dir():
-            return
-        with processes.locked(_lock(self.data_dir)):
-            if not processes.end(_find(self.socket), _STOP):
-                raise Unavailable(f"Redis will not stop: process {self.pid} (log: {_log(self.data_dir)})")
+        """Ends the server and waits until it is gone. Twice does no harm."""
+        self.end(self.data_dir)
 
     def __enter__(self) -> RedisServer:
         return self
@@ -131,29 +143,52 @@ def _socket(data_dir: Path) -> Path:
     return processes.socket_folder(data_dir, "redis", None) / "redis.sock"
 
 
-def _find(socket: Path) -> list[psutil.Process]:
-    """The living servers on this socket: Redis shows it in its title, and before that in its arguments."""
-    names = ("redis-server", "valkey-server")
-    return processes.find_by_title(
-        os.geteuid(), lambda title: str(socket) in title and any(name in title for name in names)
-    )
+def _find(socket: Path, *, launching: bool = True) -> list[psutil.Process]:
+    """The living servers on this socket, those included that are just being launched."""
+
+    def ours(title: str) -> bool:
+        # Redis shows its socket in its title, and before that in its arguments.
+        is_redis = str(socket) in title and ("redis-server" in title or "valkey-server" in title)
+        return is_redis and (launching or not processes.is_launcher(title))
+
+    return processes.find_by_title(os.geteuid(), ours)
 
 
 def _ping(socket: Path) -> int | None:
-    """The process id of the server that answers on this socket and has loaded its file, or None."""
-    if not socket.exists():
-        return None
+    """The process id of the server that answers on this socket, or None.
+
+    Raises:
+        BusyLoadingError: when it is there, and still loads its file.
+    """
     client = redis.Redis(unix_socket_path=str(socket), socket_timeout=5, retry=Retry(NoBackoff(), 0))
     try:
         client.ping()
         return int(client.info("server")["process_id"])
+    except BusyLoadingError:
+        raise
     except redis.exceptions.RedisError:
         return None
     finally:
         client.close()
 
 
-def _launch(data_dir: Path, socket: Path, durable: bool) -> int:
+def _wait_until_ready(socket: Path, alive: Callable[[], bool], tell: Tell) -> int | None:
+    """The process id of the server when it answers; None when it died, or has said nothing for long."""
+    begun = told = heard = time.monotonic()
+    while alive() and time.monotonic() - heard < _QUIET_PATIENCE_S:
+        try:
+            if pid := _ping(socket):
+                return pid
+        except BusyLoadingError:
+            heard = time.monotonic()
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            tell(f"Redis is starting ({told - begun:.0f} s)")
+        time.sleep(0.005)
+    return None
+
+
+def _launch(data_dir: Path, socket: Path, durable: bool, tell: Tell) -> int:
     folder = data_dir.resolve() / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
     log = processes.open_log(_log(data_dir))
@@ -169,11 +204,8 @@ def _launch(data_dir: Path, socket: Path, durable: bool) -> int:
     }
     options = [word for name, value in settings.items() for word in (f"--{name}", value)]
     pid = processes.launch([str(find_binary()), *options], log, folder)
-    deadline = time.monotonic() + _START_PATIENCE_S
-    while processes.find(pid) and time.monotonic() < deadline:
-        if _ping(socket):
-            return pid
-        time.sleep(0.005)
+    if _wait_until_ready(socket, lambda: processes.find(pid) is not None, tell):
+        return pid
     processes.end(_find(socket), _STOP)
     said = processes.read_from(log, start)
     raise Unavailable(f"Redis did not start: {processes.tail(said.splitlines())} (log: {log})")

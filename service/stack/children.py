@@ -130,9 +130,17 @@ class Child:
 class Embedded:
     """An embedded server under supervision."""
 
-    def __init__(self, name: str, start: Callable[[], PostgresServer | RedisServer]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: type[PostgresServer] | type[RedisServer],
+        data_dir: Path,
+        tell: Callable[[str], None],
+    ) -> None:
         self.name = name
-        self._start = start
+        self.kind = kind
+        self.data_dir = data_dir
+        self.tell = tell
         self.server: PostgresServer | RedisServer | None = None
 
     def start(self) -> None:
@@ -141,7 +149,7 @@ class Embedded:
         Raises:
             Unavailable: when it does not start, or not where the others look for it.
         """
-        server = self._start()
+        server = self.kind.start(self.data_dir, on_wait=self.tell)
         if self.server and server.url != self.server.url:
             raise Unavailable(f"somebody took the port of {self.name} while it was down: run `rosetta up` again")
         self.server = server
@@ -163,9 +171,8 @@ class Embedded:
         return False
 
     def stop(self) -> None:
-        """Ends the server."""
-        if self.server:
-            self.server.stop()
+        """Ends the server, even if we were interrupted while it started."""
+        self.kind.end(self.data_dir)
 
     def last_words(self) -> str:
         """Where to read why it died."""

@@ -31,12 +31,11 @@ def load(data_dir: Path | None = None) -> Settings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]).upper()
         raise InvalidRequest(f"ROSETTA_{name} cannot be '{first['input']}': {first['msg']}") from error
-    return settings.model_copy(
-        update={
-            "data_dir": settings.data_dir.expanduser().absolute(),
-            "weights_dirs": tuple(folder.expanduser().absolute() for folder in settings.weights_dirs),
-        }
-    )
+    absolute = {
+        "data_dir": settings.data_dir.expanduser().absolute(),
+        "weights_dirs": tuple(folder.expanduser().absolute() for folder in settings.weights_dirs),
+    }
+    return settings.model_copy(update=absolute)
 
 
 def variables(settings: Settings, **more: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 
 import httpx
@@ -37,12 +36,8 @@ class Stack:
     def start(self) -> State:
         """The stack, when all of it answers."""
         data_dir = self.settings.data_dir
-        if strays.end(data_dir):
-            self.tell("ended what a killed stack had left behind")
-        database_url = self.settings.database_url or self._embedded(
-            "Postgres", lambda: PostgresServer.start(data_dir, on_wait=self.tell)
-        )
-        broker_url = self.settings.broker_url or self._embedded("Redis", lambda: RedisServer.start(data_dir))
+        database_url = self.settings.database_url or self._embedded("Postgres", PostgresServer)
+        broker_url = self.settings.broker_url or self._embedded("Redis", RedisServer)
         self.tell("migrating the database")
         migrate.upgrade(database_url)
         self.settings = self.settings.model_copy(update={"database_url": database_url, "broker_url": broker_url})
@@ -68,9 +63,9 @@ class Stack:
         self.supervisor.stop()
         strays.end(self.settings.data_dir)  # a child that we were about to note when we were interrupted
 
-    def _embedded(self, name: str, start: Callable[[], PostgresServer | RedisServer]) -> str:
+    def _embedded(self, name: str, kind: type[PostgresServer] | type[RedisServer]) -> str:
         self.tell(f"starting {name}")
-        service = Embedded(name, start)
+        service = Embedded(name, kind, self.settings.data_dir, self.tell)
         self.supervisor.start(service)
         return service.url
 
