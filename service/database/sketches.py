@@ -72,7 +72,7 @@ def drop_index_before_load(connection: sa.Connection, probe_set_id: int, new_row
         return True
     enough = new_rows * 8
     existing = connection.exec_driver_sql(
-        f"SELECT count(*) FROM (SELECT FROM {name} LIMIT {int(enough)}) AS some"  # noqa: S608 - integers
+        f"SELECT count(*) FROM (SELECT FROM {name} LIMIT {int(enough)}) AS counted"  # noqa: S608 - integers
     ).scalar_one()
     if existing >= enough:
         return False
@@ -133,10 +133,10 @@ def nearest(
 
 def _vector(
     connection: sa.Connection, probe_set_id: int, query: npt.NDArray[np.floating[Any]] | tuple[int, int]
-) -> HalfVector:
+) -> HalfVector | list[float]:
     if isinstance(query, tuple):
         of_unit = sa.select(sketches.c.sketch).where(_of(probe_set_id), _is_unit(*query))
-        stored: HalfVector | None = connection.scalar(of_unit)
+        stored: HalfVector | list[float] | None = connection.scalar(of_unit)
         if stored is None:
             raise NotFound("the unit has no sketch: it is dead on this probe set, or its model was not mined on it")
         return stored
@@ -188,7 +188,9 @@ def _index(probe_set_id: int) -> str:
 
 
 def _exists(connection: sa.Connection, relation: str) -> bool:
-    return connection.scalar(sa.select(sa.func.to_regclass(relation))) is not None
+    # Not to_regclass: it may answer from a cache that has not heard of what others just made.
+    visible = "SELECT EXISTS (SELECT FROM pg_class WHERE relname = :name AND pg_table_is_visible(oid))"
+    return bool(connection.scalar(sa.text(visible), {"name": relation}))
 
 
 def _lock(connection: sa.Connection, probe_set_id: int) -> None:
