@@ -195,6 +195,8 @@ class Cluster:
             mend = f": free some space on the disk of {self.data_dir}"
         elif "Permission denied" in said and self.account:
             mend = f": move the data directory to where user '{self.account.name}' may go (ROSETTA_DATA_DIR)"
+        elif "Operation not permitted" in said and self.account:
+            mend = f": run as an ordinary user, for this root may not become '{self.account.name}'"
         marks = ("FATAL:", "PANIC:", "ERROR:", "HINT:", "error:")
         errors = [line for line in said.splitlines() if any(mark in line for mark in marks)]
         return Unavailable(f"Postgres {what}{mend}: {processes.tail(errors or said.splitlines())} (log: {self.log})")

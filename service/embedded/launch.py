@@ -40,12 +40,12 @@ def become(uid: int, gid: int, keep_access: bool) -> None:
 
     Where the system does not grant the capabilities, the program runs without and says what it cannot reach.
     """
-    libc = ctypes.CDLL(None, use_errno=True) if keep_access else None
+    libc = ctypes.CDLL(None, use_errno=True) if keep_access and sys.platform == "linux" else None
     if libc:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    os.setgid(gid)
+    os.setuid(uid)
     if libc:
         mask = (1 << _CAP_DAC_OVERRIDE) | (1 << _CAP_DAC_READ_SEARCH)
         data = (_Data * 2)(_Data(mask, mask, mask), _Data(0, 0, 0))

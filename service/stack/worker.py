@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from rosetta.errors import RosettaError, Unavailable
 from service import jobs
 from service.broker import make_celery
+from service.database import migrate
 from service.database.engine import make_engine
 from service.settings import Settings
 from service.stack import configuration
@@ -30,6 +31,7 @@ log = logging.getLogger("rosetta.worker")
 
 SWEEPER = "rosetta-sweeper"  # its connection in pg_stat_activity tells that a worker is there
 _CHECK_S = 0.5
+_DATABASE_RETRY_S = 2.0
 
 
 class Sweeper(threading.Thread):
@@ -84,6 +86,37 @@ def run(settings: Settings) -> None:
         stop.set()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        _await_schema(settings, stop)
+        _work(settings, stop)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _await_schema(settings: Settings, stop: threading.Event) -> None:
+    """Waits for a database that is not up yet, as Celery does for the broker.
+
+    Raises:
+        Unavailable: when the database is there, but of another version.
+    """
+    assert settings.database_url
+    while not stop.is_set():
+        try:
+            current, head = migrate.current(settings.database_url)
+        except Unavailable as error:
+            log.warning("%s; trying again", error.message)
+            stop.wait(_DATABASE_RETRY_S)
+            continue
+        if current == head:
+            return
+        raise Unavailable(
+            f"the database's schema is {current or 'empty'}, and this worker needs {head}: run `rosetta migrate`"
+            " with the newest version, and workers of that version"
+        )
+
+
+def _work(settings: Settings, stop: threading.Event) -> None:
     supervisor = Supervisor(log.warning)
     sweeper = Sweeper(settings, stop)
     try:
@@ -97,8 +130,6 @@ def run(settings: Settings) -> None:
         stop.set()
         supervisor.stop()
         sweeper.join(timeout=5)
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _celery(settings: Settings) -> Child:
