@@ -94,15 +94,15 @@ def test_the_index_is_used_and_finds_what_a_scan_finds(engine, zoo):
     probe_set, models, vectors = zoo
     hits = 0
     with engine.connect() as connection:
-        for unit in range(100):
+        for unit in range(50):
             query = vectors[unit % MODELS, unit].astype(np.float64)
             found = sketches.nearest(connection, probe_set, query, top=10)
             hits += len({one[:2] for one in found} & set(exactly(zoo, query, models, 10)))
         used = sa.text("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = :name")
         connection.execute(sa.text("SELECT pg_stat_force_next_flush()"))
         connection.commit()
-        assert connection.scalar(used, {"name": sketches._index(probe_set)}) == 100
-    assert hits / 1000 >= 0.95
+        assert connection.scalar(used, {"name": sketches._index(probe_set)}) == 50
+    assert hits / 500 >= 0.95
 
 
 def test_a_unit_finds_other_models(engine, zoo):
