@@ -196,9 +196,10 @@ def resolve_weights(settings: Settings, reference: str) -> Path:
     for folder in settings.all_weights_dirs:
         root = folder.resolve()
         # An absolute reference replaces the root; links are followed before the place is checked.
-        path = (root / reference).resolve()
-        if path.is_relative_to(root) and path.is_file():
-            return path
+        with suppress(OSError, RuntimeError):  # too long, unreadable, or links in a circle: no file either
+            path = (root / reference).resolve()
+            if path.is_relative_to(root) and path.is_file():
+                return path
     raise InvalidRequest(f"weights '{reference}' is not a file below a weights folder: {mend}", weights=reference)
 
 

@@ -49,11 +49,11 @@ class Stock(Collector):
         if state is None:
             return
         jobs_by_state = GaugeMetricFamily("rosetta_jobs", "Jobs in each state", labels=["state"])
-        statement = sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)
+        statement = sa.select(jobs.c.state, sa.func.count().label("jobs")).group_by(jobs.c.state)
         counted: dict[str, int] | None
         try:
             with state.reading.connect() as conn:
-                counted = dict(conn.execute(statement).tuples().all())
+                counted = {row.state: row.jobs for row in conn.execute(statement)}
         except sa.exc.SQLAlchemyError:
             counted = None
         if counted is not None:

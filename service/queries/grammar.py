@@ -219,7 +219,7 @@ def _take(pattern: re.Pattern[str], text: str, *groups: str) -> tuple[str, str |
     if match is None:
         return text, None
     rest = f"{text[: match.start()]} {text[match.end() :]}"
-    return " ".join(rest.split()).strip(" ,;"), next(match[group] for group in groups if match[group] is not None)
+    return " ".join(rest.split()).strip(" ,;?!"), next(match[group] for group in groups if match[group] is not None)
 
 
 def _pairs(text: str) -> tuple[tuple[str, str], ...]:
