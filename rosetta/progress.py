@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from rosetta.results import Job
-from rosetta.views import duration
+from rosetta.views import job_note
 
 _JOB_FORMAT = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 _WAITING_FORMAT = "{desc} [{elapsed}{postfix}]"
@@ -27,18 +27,18 @@ class JobBar:
 
     def __call__(self, job: Job) -> None:
         """Show the job as it is now."""
+        subject = f"{job.kind} (job {job.id})"
+        subject += "" if job.state == "running" else f": {job.state}"
+        form = _JOB_FORMAT if job.progress_total else _WAITING_FORMAT
         if self._bar is None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(total=1, dynamic_ncols=True, bar_format=_WAITING_FORMAT, leave=False)
+            self._bar = tqdm(desc=subject, total=1, dynamic_ncols=True, bar_format=form, leave=False)
         bar = self._bar
-        subject = f"{job.kind} (job {job.id})"
-        subject += "" if job.state == "running" else f": {job.state}"
         bar.set_description_str(subject, refresh=False)
-        bar.bar_format = _JOB_FORMAT if job.progress_total else _WAITING_FORMAT
+        bar.bar_format = form
         bar.total, bar.n = job.progress_total or 1, job.progress_done
-        left = f"about {duration(job.eta_s)} left" if job.eta_s is not None else ""
-        bar.set_postfix_str(", ".join(part for part in (left, job.progress_note) if part), refresh=False)
+        bar.set_postfix_str(job_note(job), refresh=False)
         bar.refresh()
 
     def __enter__(self) -> Self:

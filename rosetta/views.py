@@ -63,7 +63,7 @@ def duration(seconds: float | None) -> str:
 
 
 def cell(value: Any) -> str:
-    """Any value in a table cell: what SQL returns."""
+    """Any value in a table cell: of SQL, or of JSON."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -72,6 +72,10 @@ def cell(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, datetime):
         return moment(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {cell(item)}" for key, item in value.items() if item is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell, value))
     return str(value)
 
 
@@ -93,8 +97,8 @@ def job_note(job: Job) -> str:
         return job.error_message
     if job.state != "running":
         return ""
-    left = f"about {duration(job.eta_s)} left" if job.eta_s is not None else ""
-    return ", ".join(part for part in (job.progress_note, left) if part)
+    left = f"about {duration(job.eta_s)} left" if job.eta_s is not None and job.eta_s >= 0.5 else ""
+    return ", ".join(part for part in (left, job.progress_note) if part)
 
 
 def job_subject(job: Job) -> str:
@@ -154,9 +158,9 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)),
         Column("r", lambda row: number(row.correlation), right=True),
         Column("rank", lambda row: number(row.rank), right=True),
-        Column("rank back", lambda row: number(row.reciprocal_rank), right=True, optional=True),
         Column("q", lambda row: probability(row.q_value), right=True),
-        Column("best buddy", lambda row: "yes" if row.is_best_buddy else ""),
+        Column("best buddy", lambda row: "yes" if row.is_best_buddy else "", optional=True),
+        Column("rank back", lambda row: number(row.reciprocal_rank), right=True, optional=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     SketchMatch: (

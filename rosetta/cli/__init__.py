@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -67,6 +68,15 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with; a misspelt one is answered with the nearest."""
+        if args and not args[0].startswith("-") and args[0] not in _ENTRIES:
+            near = difflib.get_close_matches(args[0], _ENTRIES, n=1)
+            ctx.fail(f"No such command '{args[0]}'." + (f" Did you mean '{near[0]}'?" if near else ""))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of commands, without importing any."""
         width = max(map(len, _ENTRIES))
@@ -130,10 +140,10 @@ def run(arguments: list[str]) -> int:
 def _report(error: Exception) -> int:
     """The exit code that an error stands for, after one line about it."""
     if isinstance(error, click.UsageError):
-        if not error.message or error.message.startswith("Usage:"):  # called without arguments: the help
+        if error.message.startswith("Usage:"):  # a group without a command: its help says more than a line
             click.echo(error.message, err=True)
         else:
-            _say(f"{error.format_message().rstrip('.')}{_usage_mend(error)}")
+            _say(_usage(error))
         return error.exit_code
     if isinstance(error, click.ClickException):
         _say(error.format_message())
@@ -151,8 +161,10 @@ def _report(error: Exception) -> int:
     return 1
 
 
-def _usage_mend(error: click.UsageError) -> str:
-    return f": see `{error.ctx.command_path} --help`" if error.ctx is not None else ""
+def _usage(error: click.UsageError) -> str:
+    message = error.format_message().rstrip(".")
+    mend = f" (see `{error.ctx.command_path} --help`)" if error.ctx is not None else ""
+    return f"{message[:1].lower()}{message[1:]}{mend}"
 
 
 def _say(message: str) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rosetta.cli.output import connected, examples, print_json, print_rows
+from rosetta.cli.output import connected, examples, print_json, print_rows, print_text
 
 if TYPE_CHECKING:
     from rosetta.client import Client
+    from rosetta.handles import Answer
+    from rosetta.rows import Rows
 
 
 @click.command(
@@ -27,9 +29,20 @@ def ask(client: Client, question: tuple[str, ...], probe: str | None, *, as_json
     answer = client.ask(" ".join(question), probe=probe)
     if as_json:
         print_json(answer.as_result())
-        return
-    click.echo(answer.text)
+    else:
+        print_answer(answer)
+
+
+def print_answer(answer: Answer) -> None:
+    """What was found, in words and as a table."""
+    print_text(answer.text)
     for rows in (answer.matches, answer.pairs):
         if rows:
             click.echo()
-            print_rows(rows, none="")
+            print_rows(rows, none="", without=_said(rows))
+
+
+def _said(rows: Rows[Any]) -> set[str]:
+    """The columns that are the same in every row: the text has said it."""
+    named = (column for column in rows.view() if column.heading in {"unit", "model", "probe set"})
+    return {column.heading for column in named if len({column.text(row) for row in rows}) == 1}

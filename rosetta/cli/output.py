@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,14 @@ def say(message: str) -> None:
     click.echo(message, err=True)
 
 
+def print_text(text: str) -> None:
+    """Sentences, broken between words where there is a terminal."""
+    for line in text.splitlines():
+        if sys.stdout.isatty():  # names have hyphens, and stay in one piece
+            line = textwrap.fill(line, shutil.get_terminal_size().columns, break_on_hyphens=False)
+        click.echo(line)
+
+
 def print_rows(rows: Rows[Any], *, none: str, without: Collection[str] = ()) -> None:
     """Rows as a table, or a line when there are none."""
     if not rows:
@@ -96,13 +105,14 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any]) -> None:
     from rich.text import Text
 
     shown = _fitting(columns, rows)
+    whole = _fits(shown, rows)  # else everything may be folded: better than left out
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in shown:
         table.add_column(
             Text(column.heading),
             justify="right" if column.right else "left",
-            no_wrap=not column.wraps,
-            overflow="fold" if column.wraps else "ellipsis",
+            no_wrap=whole and not column.wraps,
+            overflow="fold",
         )
     for row in rows:
         table.add_row(*(Text(column.text(row)) for column in shown))

@@ -63,7 +63,7 @@ def add(
         raise click.UsageError("give either --images DIR or --generator MODEL")
     if generator is not None and count is None:
         raise click.UsageError("--generator needs --count N")
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True, action="always") as caught:
         probe = client.add_probe(
             name,
             images=images,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rosetta.cli.output import connected, examples, print_json, print_sql, say
+from rosetta.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from rosetta.client import Client
@@ -27,6 +28,9 @@ def sql(client: Client, query: str, *, as_json: bool) -> None:
     """Run one SQL query over the views of the schema analytics, read-only. `-` reads it from stdin."""
     rows = client.sql(sys.stdin.read() if query == "-" else query)
     if as_json:
+        twice = [name for name in rows.columns if rows.columns.count(name) > 1]
+        if twice:
+            raise InvalidRequest(f"two columns are named {twice[0]}: name one differently, with AS")
         print_json([dict(zip(rows.columns, row, strict=True)) for row in rows])
         if rows.truncated:
             say(f"rosetta: only the first {len(rows):,} rows")

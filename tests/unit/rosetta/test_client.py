@@ -123,7 +123,7 @@ def test_a_job_is_cancelled_and_tried_again(talk, service):
     service.on("DELETE", "/v1/jobs/12", values.job(12, "cancelled"))
     service.on("POST", "/v1/jobs/12/retry", values.job(12, "queued"))
     job = talk(talk.client.job, 12)
-    assert repr(job) == "<job 12 (mine) running 45%: 4 models, about 1 min 10 s left>"
+    assert repr(job) == "<job 12 (mine) running 45%: about 1 min 10 s left, 4 models>"
     assert talk(job.cancel).status == "cancelled"
     assert talk(job.retry).status == "queued"
     assert talk(job.refresh).status == "running"

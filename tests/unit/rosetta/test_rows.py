@@ -44,7 +44,7 @@ def test_repr_is_a_short_table():
     assert repr(matches(0)) == "<no matches>"
     lines = repr(matches(12)).splitlines()
     assert lines[0] == "<12 matches>"
-    assert " ".join(lines[1].split()) == "unit model match r rank rank back q best buddy probe set"
+    assert " ".join(lines[1].split()) == "unit model match r rank q best buddy rank back probe set"
     assert "dcgan-faces 813 (main.8:45)" in lines[2]
     assert "67 (blocks.2:11)  0.812" in lines[2]
     assert lines[-1] == "... and 2 more"
