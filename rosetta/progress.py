@@ -20,7 +20,7 @@ class Watch(Protocol):
 
 
 class JobBar:
-    """A bar that follows a job. It opens with the first state and closes on exit."""
+    """A bar that follows a job. It opens with the first state that is not the last, and closes on exit."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -31,6 +31,8 @@ class JobBar:
         subject += "" if job.state == "running" else f": {job.state}"
         form = _JOB_FORMAT if job.progress_total else _WAITING_FORMAT
         if self._bar is None:
+            if job.finished_at is not None:  # over before it was looked at: nothing to follow
+                return
             from tqdm.auto import tqdm
 
             self._bar = tqdm(desc=subject, total=1, dynamic_ncols=True, bar_format=form, leave=False)

@@ -85,7 +85,7 @@ class _Frame(Sequence[T], Generic[T]):
         return to_arrow(self.columns, self._kinds, list(self._records()))
 
     def _headline(self) -> str:
-        return f"{len(self):,} {self._noun}"
+        return f"{self._noun}: {len(self):,}"
 
     def __repr__(self) -> str:
         if not self._items:

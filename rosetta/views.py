@@ -64,19 +64,22 @@ def duration(seconds: float | None) -> str:
 
 def cell(value: Any) -> str:
     """Any value in a table cell: of SQL, or of JSON."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, datetime):
-        return moment(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {cell(item)}" for key, item in value.items() if item is not None)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(cell, value))
-    return str(value)
+    match value:
+        case None:
+            text = "-"
+        case bool():
+            text = "yes" if value else "no"
+        case float():
+            text = f"{value:.6g}"
+        case datetime():
+            text = moment(value)
+        case dict():
+            text = ", ".join(f"{key} {cell(item)}" for key, item in value.items() if item is not None)
+        case list() | tuple():
+            text = ", ".join(map(cell, value))
+        case _:
+            text = str(value)
+    return text
 
 
 def unit_cell(number_: int, layer: str, channel: int) -> str:

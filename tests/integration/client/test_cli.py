@@ -107,7 +107,7 @@ def test_a_folder_with_broken_files(rosetta, tmp_path):
     assert ran.code == 1
     assert "notes.txt is in no format that Pillow reads" in ran.err
     ran = rosetta(*command, "--skip-broken")
-    assert (ran.code, ran.out) == (0, "probe set folder: 1 images of 16x16 pixels\n")
+    assert (ran.code, ran.out) == (0, "probe set folder: 1 image of 16x16 pixels\n")
     assert "left out 1 of the 2 files" in ran.err
     assert rosetta("probes", "remove", "folder", "--json").out == '{\n  "removed": "folder"\n}\n'
 

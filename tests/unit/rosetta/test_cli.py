@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import click
 import pytest
@@ -114,3 +116,20 @@ def test_what_numbers_look_like():
     assert [cell(value) for value in (None, True, 0.1234567, [1, "a"], {"a": 1, "b": None})] == [
         "-", "yes", "0.123457", "1, a", "a 1",
     ]  # fmt: skip
+
+
+def documented() -> list[str]:
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    return [line.partition("#")[0].strip() for line in text.splitlines() if line.startswith("rosetta ")]
+
+
+@pytest.mark.parametrize("line", documented())
+def test_the_documented_commands_parse(line):
+    words = shlex.split(line)[1:]
+    command: click.Command = cli.cli
+    context = click.Context(command, info_name="rosetta")
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None
+        command = found
+    command.make_context(line, words)

@@ -43,7 +43,7 @@ def test_they_are_an_immutable_sequence():
 def test_repr_is_a_short_table():
     assert repr(matches(0)) == "<no matches>"
     lines = repr(matches(12)).splitlines()
-    assert lines[0] == "<12 matches>"
+    assert lines[0] == "<matches: 12>"
     assert " ".join(lines[1].split()) == "unit model match r rank q best buddy rank back probe set"
     assert "dcgan-faces 813 (main.8:45)" in lines[2]
     assert "67 (blocks.2:11)  0.812" in lines[2]
@@ -53,7 +53,7 @@ def test_repr_is_a_short_table():
 
 def test_html_is_escaped_and_bounded():
     html = matches(60)._repr_html_()
-    assert "60 matches, the first 50 shown" in html
+    assert "matches: 60, the first 50 shown" in html
     assert html.count("<tr>") == 51
     evil = SqlRows(Table(("<b>",), ("text",), (("<script>",),)))._repr_html_()
     assert "<script>" not in evil
@@ -109,9 +109,9 @@ def test_rows_of_a_query_are_typed_by_postgres():
 
 
 def test_a_cut_answer_says_so():
-    assert repr(sql_rows(truncated=True)).startswith("<2 rows (there are more: add a LIMIT and a WHERE)>")
+    assert repr(sql_rows(truncated=True)).startswith("<rows: 2 (there are more: add a LIMIT and a WHERE)>")
     assert sql_rows(truncated=True)[:1].truncated
-    assert repr(sql_rows()).startswith("<2 rows>")
+    assert repr(sql_rows()).startswith("<rows: 2>")
 
 
 def test_a_query_without_columns_is_an_empty_frame():
