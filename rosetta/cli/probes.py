@@ -81,8 +81,8 @@ def add(
     if as_json:
         print_json(probe)
     else:
-        images = "1 image" if probe.count == 1 else f"{probe.count:,} images"
-        click.echo(f"probe set {name}: {images} of {probe.height}x{probe.width} pixels")
+        amount = "1 image" if probe.count == 1 else f"{probe.count:,} images"
+        click.echo(f"probe set {name}: {amount} of {probe.height}x{probe.width} pixels")
 
 
 @probes.command("list", epilog=examples("rosetta probes list"))
