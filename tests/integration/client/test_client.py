@@ -125,17 +125,17 @@ def test_weights_are_sent_and_named_by_what_they_are(client: Client, tmp_path: P
 
 def test_waiting_follows_a_job(client: Client, working):
     seen = []
-    arrived = threading.Semaphore(0)
+    first, second = threading.Event(), threading.Event()
     working.begin().say(10)
 
     def watch(job):
         seen.append((job.state, job.progress_done))
-        arrived.release()
+        (second if job.progress_done == 60 else first).set()
 
     def work():
-        arrived.acquire(timeout=10)
+        first.wait(10)
         working.say(60)
-        arrived.acquire(timeout=10)
+        second.wait(10)
         working.finish()
 
     worker = threading.Thread(target=work)
