@@ -132,7 +132,7 @@ class Cluster:
             check=False,
         )
         if done.returncode or "FATAL:" in done.stdout or "ERROR:" in done.stdout:
-            raise self.failure("could not make its data folder", done.stdout)
+            raise self.failure("could not make its data folder", done.stdout, logged=False)
 
     def _check_version(self) -> None:
         try:
@@ -188,7 +188,7 @@ class Cluster:
         for stale in (self.folder / "postmaster.pid", *sockets.glob(".s.PGSQL.*")):
             stale.unlink(missing_ok=True)
 
-    def failure(self, what: str, said: str) -> Unavailable:
+    def failure(self, what: str, said: str, *, logged: bool = True) -> Unavailable:
         """The one line for people: what happened, the mend if we know one, and the server's last words."""
         mend = ""
         if "No space left on device" in said:
@@ -199,7 +199,8 @@ class Cluster:
             mend = f": run as an ordinary user, for this root may not become '{self.account.name}'"
         marks = ("FATAL:", "PANIC:", "ERROR:", "HINT:", "error:")
         errors = [line for line in said.splitlines() if any(mark in line for mark in marks)]
-        return Unavailable(f"Postgres {what}{mend}: {processes.tail(errors or said.splitlines())} (log: {self.log})")
+        where = f" (log: {self.log})" if logged else ""
+        return Unavailable(f"Postgres {what}{mend}: {processes.tail(errors or said.splitlines())}{where}")
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -120,6 +120,10 @@ def _lock(data_dir: Path) -> Path:
     return data_dir / "postgres.lock"
 
 
+def _sockets(cluster: Cluster) -> Path:
+    return processes.socket_folder(cluster.data_dir, "postgres")
+
+
 def _postmasters(cluster: Cluster) -> list[psutil.Process]:
     mark = f"{os.sep}postgres -D {cluster.folder} "
     return processes.find_by_title(cluster.uid, lambda title: mark in title)
@@ -149,7 +153,8 @@ def _launch(cluster: Cluster, durable: bool, tell: Told) -> PidFile:
     log = processes.open_log(cluster.log)
     for _ in range(_PORT_ATTEMPTS):
         _end_orphans(cluster)
-        sockets = processes.socket_folder(cluster.data_dir, "postgres", cluster.account)
+        sockets = _sockets(cluster)
+        processes.make_private(sockets, cluster.account)
         cluster.drop_locks(sockets)
         start = log.stat().st_size
         program = _command_line(cluster, cluster.claim_port(), sockets, durable)
@@ -213,4 +218,5 @@ def _stop(cluster: Cluster) -> bool:
     found = _postmasters(cluster)
     if not processes.end(found, _STOP):
         raise cluster.failure("will not stop", "it does not react to SIGINT and SIGQUIT")
+    processes.drop(_sockets(cluster))
     return bool(found)

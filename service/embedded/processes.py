@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,19 +75,24 @@ def identity(data_dir: Path) -> str:
     return hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:12]
 
 
-def socket_folder(data_dir: Path, server: str, account: Account | None) -> Path:
-    """A folder for a server's socket that only its user may enter.
+def socket_folder(data_dir: Path, server: str) -> Path:
+    """Where a server's socket lies.
 
-    It lies in /tmp, not in the data directory, because the path of a socket has 107 bytes at most, and not in
+    In /tmp, not in the data directory, because the path of a socket has 107 bytes at most, and not in
     XDG_RUNTIME_DIR, which logging out removes from under a running server.
+    """
+    root = Path("/tmp")  # noqa: S108 - `make_private` looks whose the folder is
+    if not os.access(root, os.W_OK):
+        root = Path(tempfile.gettempdir())
+    return root / f"rosetta-{os.geteuid()}-{identity(data_dir)}-{server}"
+
+
+def make_private(folder: Path, account: Account | None) -> None:
+    """Makes a folder that only a server's user may enter.
 
     Raises:
         Unavailable: when the name is taken by somebody else.
     """
-    root = Path("/tmp")  # noqa: S108 - the folder is checked below
-    if not os.access(root, os.W_OK):
-        root = Path(tempfile.gettempdir())
-    folder = root / f"rosetta-{os.geteuid()}-{identity(data_dir)}-{server}"
     uid = account.uid if account else os.geteuid()
     try:
         folder.mkdir(mode=0o700)
@@ -101,7 +106,12 @@ def socket_folder(data_dir: Path, server: str, account: Account | None) -> Path:
         if account:
             os.chown(folder, account.uid, account.gid)
         folder.chmod(0o700)
-    return folder
+
+
+def drop(folder: Path) -> None:
+    """Removes a socket's folder when nothing is left in it."""
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager
@@ -121,7 +131,7 @@ def writable(data_dir: Path) -> Iterator[None]:
     except OSError as error:
         raise Unavailable(
             f"cannot use {error.filename or data_dir}: {error.strerror}; "
-            "free or permit it, or choose another data directory (--data or ROSETTA_DATA_DIR)"
+            "mend that, or choose another data directory (--data or ROSETTA_DATA_DIR)"
         ) from error
 
 

@@ -96,6 +96,7 @@ class RedisServer:
             found = _find(_socket(data_dir))
             if not processes.end(found, _STOP):
                 raise Unavailable(f"Redis will not stop: process {found[0].pid} (log: {_log(data_dir)})")
+            processes.drop(_socket(data_dir).parent)
             return bool(found)
 
     def stop(self) -> None:
@@ -140,7 +141,7 @@ def _log(data_dir: Path) -> Path:
 
 
 def _socket(data_dir: Path) -> Path:
-    return processes.socket_folder(data_dir, "redis", None) / "redis.sock"
+    return processes.socket_folder(data_dir, "redis") / "redis.sock"
 
 
 def _find(socket: Path, *, launching: bool = True) -> list[psutil.Process]:
@@ -191,6 +192,7 @@ def _wait_until_ready(socket: Path, alive: Callable[[], bool], tell: Tell) -> in
 def _launch(data_dir: Path, socket: Path, durable: bool, tell: Tell) -> int:
     folder = data_dir.resolve() / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
+    processes.make_private(socket.parent, None)
     log = processes.open_log(_log(data_dir))
     start = log.stat().st_size
     settings = {

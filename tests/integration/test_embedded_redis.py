@@ -23,6 +23,7 @@ def server(tmp_path):
     with RedisServer.start(tmp_path) as server:
         yield server
     assert RedisServer.find(tmp_path) is None
+    assert not server.socket.parent.exists()
 
 
 @pytest.fixture

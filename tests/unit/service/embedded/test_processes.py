@@ -67,13 +67,14 @@ def test_a_program_that_is_not_there_says_so_in_the_log(tmp_path):
 
 
 def test_a_socket_folder_of_somebody_else_is_refused(tmp_path):
-    folder = processes.socket_folder(tmp_path, "test", None)
+    folder = processes.socket_folder(tmp_path, "test")
+    processes.make_private(folder, None)
     try:
         assert folder.stat().st_mode & 0o777 == 0o700
         folder.rmdir()
         folder.symlink_to(tmp_path)
         with pytest.raises(Unavailable, match="belongs to another user"):
-            processes.socket_folder(tmp_path, "test", None)
+            processes.make_private(folder, None)
     finally:
         folder.unlink()
 
