@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -11,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from rosetta.errors import RosettaError, Unavailable
-from rosetta.results import Model
+from rosetta.results import ModelPair
 from service.api.state import State, state_of
-from service.queries import comparisons, models, probes, questions
+from service.queries import buddies, comparisons, models, names, probes, questions
 
 router = APIRouter(include_in_schema=False)
 
@@ -58,7 +59,7 @@ def _fill(page: dict[str, Any], state: State, question: str, probe: str) -> None
         page["probes"] = probes.list_probes(conn, limit=_SHOWN).items
         page["pairs"] = comparisons.list_pairs(conn, limit=_SHOWN).items
         page["more"] = zoo.next_cursor is not None
-        page["examples"] = _examples(zoo.items, {name for pair in page["pairs"] for name in _pair(pair)})
+        page["examples"] = _examples(conn, page["pairs"], {model.name for model in zoo.items if model.is_generator})
         if question:
             try:
                 page["answer"] = questions.answer(conn, question, probe or None)
@@ -66,18 +67,19 @@ def _fill(page: dict[str, Any], state: State, question: str, probe: str) -> None
                 page["problem"] = error
 
 
-def _pair(pair: Any) -> tuple[str, str]:
-    return pair.model, pair.neighbour_model
-
-
-def _examples(zoo: tuple[Model, ...], mined: set[str]) -> list[str]:
-    """Questions that have an answer here; none before anything was mined."""
-    known = sorted((model for model in zoo if model.name in mined), key=lambda model: not model.is_generator)
-    if len(known) < 2:
+def _examples(conn: sa.Connection, pairs: Sequence[ModelPair], generators: set[str]) -> list[str]:
+    """Questions that have a good answer here; none before anything was mined."""
+    if not pairs:
         return []
-    one, other = known[0], known[1]
+    pair = max(pairs, key=lambda pair: (bool({pair.model, pair.neighbour_model} & generators), pair.best_buddies))
+    one, other = pair.model, pair.neighbour_model
+    if other in generators:
+        one, other = other, one
+    ids = [names.model_row(conn, name).id for name in (one, other)]
+    found = comparisons.latest_pair(conn, ids[0], ids[1], None)
+    strongest = buddies.strongest(conn, found.id, top=1) if found else ()
     return [
-        f"which neurons in {other.name} match {one.name} unit {one.units // 2}?",
-        f"what are the best buddies of {one.name} and {other.name}?",
-        f"how many neurons do {one.name} and {other.name} share?",
+        *(f"which neurons in {other} match {one} unit {match.unit}?" for match in strongest),
+        f"what are the best buddies of {one} and {other}?",
+        f"how many neurons do {one} and {other} share?",
     ]

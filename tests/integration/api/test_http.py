@@ -187,5 +187,5 @@ def test_landing_page_escapes_and_explains(http):
     page = http.get("/", params={"q": "<script>alert(1)</script>"})
     assert page.status_code == 422
     assert "<script" not in page.text
-    assert "is not a question I know" in page.text
+    assert "<li>which neurons in A match B unit 214?</li>" in page.text
     assert http.get("/", params={"q": "what matches nobody unit 3"}).status_code == 404
