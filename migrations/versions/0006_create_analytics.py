@@ -17,11 +17,9 @@ depends_on = None
 
 
 class View(NamedTuple):
-    """A view: its columns are (name, expression, comment)."""
-
     name: str
     comment: str
-    columns: list[tuple[str, str, str]]
+    columns: list[tuple[str, str, str]]  # name, expression, comment
     source: str
 
 
@@ -62,11 +60,7 @@ VIEWS = [
             ("source", "m.source", "Where it came from, a source URI"),
             ("weights_digest", "m.weights_digest", "SHA-256 of the weights"),
             ("is_generator", "m.is_generator", "Whether it makes images"),
-            (
-                "layers",
-                "(SELECT count(*) FROM layers l WHERE l.model_id = m.id)",
-                "Number of recorded layers",
-            ),
+            ("layers", "(SELECT count(*) FROM layers l WHERE l.model_id = m.id)", "Number of its layers"),
             ("units", "m.units", "Number of units"),
             ("details", "m.details", "Input size, preprocessing, latent space, licence"),
             ("created_at", "m.created_at", "When it was registered"),

@@ -92,9 +92,7 @@ def _column_format(column: sa.Column[Any], given: np.dtype[Any]) -> np.dtype[Any
     if isinstance(column.type, HALFVEC):
         vector = np.dtype((">f2", (column.type.dim,)))
         if given.base != np.float16 or given.shape != vector.shape:
-            raise InvalidRequest(
-                f"{place} needs float16 [{column.type.dim}], got {given.base} {list(given.shape)}"
-            )
+            raise InvalidRequest(f"{place} needs float16 [{column.type.dim}], got {given.base} {list(given.shape)}")
         return np.dtype([("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"), ("value", vector)])
     wire = next((code for kind, code in _WIRE.items() if isinstance(column.type, kind)), None)
     if wire is None:
