@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from celery import Celery
 
+from rosetta.results import Job
 from service import jobs
 from service.broker import make_celery
 from service.database import migrate
@@ -43,8 +44,8 @@ def deaf() -> Celery:
     return make_celery("memory://")
 
 
-def run_job(engine: sa.Engine, job_id: int) -> None:
-    """Do all parts of a job here and now.
+def run_job(engine: sa.Engine, job_id: int) -> Job:
+    """The job, all its parts done here and now.
 
     Raises:
         RuntimeError: when it did not end well.
@@ -62,6 +63,7 @@ def run_job(engine: sa.Engine, job_id: int) -> None:
         job = jobs.get(connection, job_id)
     if job.state != "done":
         raise RuntimeError(f"job {job_id} {job.state}: {job.error_message}")
+    return job
 
 
 def register_demo(engine: sa.Engine, settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,7 +83,7 @@ class Miner:
         probe_digest: str,
         *,
         keep: int = 10,
-        permutations: int | Mapping[tuple[int, int], int] = 19,
+        permutations: int = 4,
         budget: int = 4 * 2**30,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -96,7 +96,7 @@ class Miner:
             images: N, at least 2.
             probe_digest: seeds the order of visits and the sketches.
             keep: neighbours to keep, K.
-            permutations: of the null, for all pairs or by pair; at most N - 1 are taken.
+            permutations: of the null; at most N - 1 are taken.
             budget: bytes beside the models.
             device: where to accumulate.
         Raises:
@@ -106,10 +106,7 @@ class Miner:
         if images < 2:
             raise ValueError(f"mining needs at least 2 images, got {images}")
         self.models, self.pairs = tuple(models), tuple(pairs)
-        self.permutations = {
-            pair: min(permutations if isinstance(permutations, int) else permutations[pair], images - 1)
-            for pair in self.pairs
-        }
+        self.permutations = min(permutations, images - 1)
         self.device = torch.device(device)
         self.noise = noise_layout(DIMENSIONS, SIDE)
         self.probe_digest, self.images = probe_digest, images
@@ -120,7 +117,7 @@ class Miner:
             place: torch.full((models[place].units, DIMENSIONS), torch.nan, dtype=torch.float16) for place in sketched
         }
         self._pairs = {
-            (a, b): PairState(self.models[a], self.models[b], keep, self.permutations[a, b], self.device)
+            (a, b): PairState(self.models[a], self.models[b], keep, self.permutations, self.device)
             for a, b in self.pairs
         }
 

@@ -39,10 +39,10 @@ class MiningPass:
         noise: ModelLayout,
         shifts: Sequence[Shifts],
         probe_digest: str,
-        permutations: Mapping[tuple[int, int], int],
+        permutations: int,
         device: torch.device,
     ) -> None:
-        """Allocate everything the pass needs (see `Miner`; `permutations` by pair)."""
+        """Allocate everything the pass needs (see `Miner`)."""
         self.part, self.seen = part, 0
         self._digest, self._device = probe_digest, device
         sketched = {block.first for block in part.blocks if block.second is None}
@@ -53,12 +53,8 @@ class MiningPass:
             else:
                 partners[block.first].append(models[block.second])
                 partners[block.second].append(models[block.first])
-        history = max(
-            (permutations[block.first, block.second] for block in part.blocks if block.second is not None),
-            default=0,
-        )
         self._streams = {
-            place: ModelStream(models[place], partners[place], shifts[place], part.batch, history, device)
+            place: ModelStream(models[place], partners[place], shifts[place], part.batch, permutations, device)
             for place in part.models
         }
         self._noise = (
@@ -71,7 +67,7 @@ class MiningPass:
                 models[block.first],
                 noise if block.second is None else models[block.second],
                 block.rows,
-                0 if block.second is None else permutations[block.first, block.second],
+                0 if block.second is None else permutations,
                 device,
             )
             for block in part.blocks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.mining.buffers import GroupBuffer
@@ -70,7 +70,7 @@ def plan(
     pairs: Sequence[tuple[int, int]],
     sketched: Sequence[int],
     images: int,
-    permutations: Mapping[tuple[int, int], int],
+    permutations: int,
     budget: int,
 ) -> list[Pass]:
     """Passes that each fit the budget; one, when everything does.
@@ -81,7 +81,7 @@ def plan(
         pairs: whom to compare, by places in `models`.
         sketched: whose sketches to take.
         images: how many images there are.
-        permutations: of the null, by pair.
+        permutations: of the null.
         budget: bytes, beside the models themselves.
     Raises:
         BudgetError: when not even one image and one row fit.
@@ -89,11 +89,7 @@ def plan(
     involved = sorted({place for pair in pairs for place in pair} | set(sketched))
     everyone = [*[models[place] for place in involved], noise]
     one = sum(_image_bytes(model, everyone) for model in everyone)
-    fixed = (
-        SCRATCH_BYTES
-        + sum(_moment_bytes(models[place]) for place in involved)
-        + one * max(permutations.values(), default=0)
-    )
+    fixed = SCRATCH_BYTES + sum(_moment_bytes(models[place]) for place in involved) + one * permutations
     room = budget - fixed
     batch = min(_BATCH, images, max(1, room // 2 // one))
     room -= batch * one
@@ -104,7 +100,7 @@ def plan(
         row_bytes = (
             accumulator_bytes(1, noise.units, 0)
             if second is None
-            else accumulator_bytes(1, models[second].units, permutations[first, second])
+            else accumulator_bytes(1, models[second].units, permutations)
         )
         if row_bytes > room:
             need = fixed + batch * one + row_bytes

@@ -11,13 +11,13 @@ from workers.mining.buffers import GroupBuffer
 from workers.mining.layout import ModelLayout
 from workers.mining.resize import common
 
-# Products are taken in slices of rows, so that the float32 temporary beside the float64 sum stays small.
-_TEMPORARY_BYTES = 64 * 2**20
+# Products are summed in float32 over so many images, then in float64: rounding stays that of one product.
+_PARTIAL_IMAGES = 256
 
 
 def accumulator_bytes(rows: int, columns: int, permutations: int) -> int:
     """What `CrossProducts` of rows x columns units takes."""
-    return rows * columns * (8 + 4 * permutations)
+    return rows * columns * (8 + 4 + 4 * permutations)
 
 
 class CrossProducts:
@@ -55,7 +55,9 @@ class CrossProducts:
             self.slices.append(slice(low, max(low, high)))
         sizes = [part.stop - part.start for part in self.slices]
         columns = [group.channels for group in second.groups]
-        self.cross = [[torch.zeros(n, m, dtype=torch.float64, device=device) for m in columns] for n in sizes]
+        self._cross = [[torch.zeros(n, m, dtype=torch.float64, device=device) for m in columns] for n in sizes]
+        self._partial = [[torch.zeros(n, m, device=device) for m in columns] for n in sizes]
+        self._partial_images = 0
         self.null = [[torch.zeros(permutations, n, m, device=device) for m in columns] for n in sizes]
 
     def update(self, first: list[GroupBuffer], second: list[GroupBuffer], images: int, seen: int) -> None:
@@ -71,12 +73,29 @@ class CrossProducts:
                 continue
             for j, y in enumerate(second):
                 grid = common(x.group.grid, y.group.grid)
-                self._add(self.cross[i][j], x.rows(grid, 0, images)[:, self.slices[i]], y.rows(grid, 0, images))
+                rows = x.rows(grid, 0, images)[:, self.slices[i]]
+                self._partial[i][j].addmm_(rows.T, y.rows(grid, 0, images))
                 for p in range(1, self.permutations + 1):
                     skip = max(0, p - seen)  # the first images of all meet the last ones, in `close`
                     if images > skip:
                         left = x.rows(grid, skip, images - skip)[:, self.slices[i]]
                         self.null[i][j][p - 1].addmm_(left.T, y.rows(grid, skip - p, images - skip))
+        self._partial_images += images
+        if self._partial_images >= _PARTIAL_IMAGES:
+            self._flush()
+
+    @property
+    def cross(self) -> list[list[Tensor]]:
+        """The sums so far, float64 [C_i, C_j] by group."""
+        self._flush()
+        return self._cross
+
+    def _flush(self) -> None:
+        for row, partials in zip(self._cross, self._partial, strict=True):
+            for total, partial in zip(row, partials, strict=True):
+                total += partial
+                partial.zero_()
+        self._partial_images = 0
 
     def close(self, first: list[GroupBuffer], second: list[GroupBuffer]) -> None:
         """Close the cycle of the null, after the last batch: the first images meet the last ones."""
@@ -94,9 +113,3 @@ class CrossProducts:
                 for a, b in zip(row, other_row, strict=True):
                     a += b
         return self
-
-    @staticmethod
-    def _add(total: Tensor, left: Tensor, right: Tensor) -> None:
-        step = max(1, _TEMPORARY_BYTES // (4 * max(1, total.shape[1])))
-        for start in range(0, total.shape[0], step):
-            total[start : start + step] += left[:, start : start + step].T @ right

@@ -10,7 +10,7 @@ import torch
 
 from rosetta.errors import InvalidRequest
 from service.database import sketches
-from service.plan import null_permutations
+from service.plan import NULL_PERMUTATIONS
 from workers.mining.errors import BudgetError, NonFiniteError, ShapeError
 from workers.mining.miner import Miner
 from workers.pipelines import inputs
@@ -44,10 +44,7 @@ def run(context: Context) -> None:
             probes.count,
             probe_set.digest,
             keep=context.parameters["keep"],
-            permutations={
-                (place[a], place[b]): null_permutations(models[place[a]].layout.units, models[place[b]].layout.units)
-                for a, b in pairs
-            },
+            permutations=NULL_PERMUTATIONS,
             budget=context.settings.memory_budget,
             device=_device(context.settings.device),
         )
@@ -106,8 +103,7 @@ def _publish(
         sketches.ensure_partition(connection, probe_set.id)
     outcome: dict[str, Any] = {"pairs": len(pairs), "images": miner.images}
     with context.publish(outcome) as connection:
-        permutations = {(a, b): miner.permutations[place[a], place[b]] for a, b in pairs}
-        store_part(connection, context, probe_set.id, results, permutations, profiles)
+        store_part(connection, context, probe_set.id, results, miner.permutations, profiles)
     sketches.build_index(context.engine, probe_set.id)
 
 

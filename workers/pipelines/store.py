@@ -35,7 +35,7 @@ def store_part(
     context: Context,
     probe_set_id: int,
     pairs: Mapping[tuple[int, int], PairResult],
-    permutations: Mapping[tuple[int, int], int],
+    permutations: int,
     profiles: Mapping[int, Profile],
 ) -> int:
     """Write everything in the connection's transaction, in place of what was there of the same pairs and models.
@@ -45,7 +45,7 @@ def store_part(
         context: of the part.
         probe_set_id: whose.
         pairs: by model ids.
-        permutations: of the null, by model ids.
+        permutations: of the null.
         profiles: by model id.
 
     Returns:
@@ -68,7 +68,7 @@ def store_part(
                 "model_id": model,
                 "neighbour_model_id": neighbour,
                 "keep": context.parameters["keep"],
-                "permutations": permutations[first, second],
+                "permutations": permutations,
                 "best_buddies": result.best_buddies,
                 "significant_best_buddies": result.significant_best_buddies,
                 "chance_best_buddies": result.chance_best_buddies,

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from service.plan import null_permutations, plan_parts
+from service.plan import NULL_PERMUTATIONS, plan_parts
 
 
 def test_the_demo_is_one_part():
@@ -22,7 +22,7 @@ def test_every_pair_once_and_nothing_beyond_the_budget(budget):
     parts = plan_parts(pairs, units, budget)
     assert sorted(pair for part in parts for pair in part) == pairs
     for part in parts:
-        products = sum(units[a] * units[b] * (8 + 4 * null_permutations(units[a], units[b])) for a, b in part)
+        products = sum(units[a] * units[b] * (12 + 4 * NULL_PERMUTATIONS) for a, b in part)
         sketches = sum(units[model] * 512 * 8 for model in {model for pair in part for model in pair})
         assert products + sketches <= budget or len(part) == 1
     assert len(parts) <= plan_count(pairs, units, budget)
@@ -32,7 +32,7 @@ def plan_count(pairs, units, budget):
     """How many parts a plan that never looks back makes."""
     parts, room = 0, -1
     for a, b in pairs:
-        need = units[a] * units[b] * (8 + 4 * null_permutations(units[a], units[b])) + (units[a] + units[b]) * 4096
+        need = units[a] * units[b] * (12 + 4 * NULL_PERMUTATIONS) + (units[a] + units[b]) * 4096
         if need > room:
             parts, room = parts + 1, budget
         room -= need

@@ -60,7 +60,7 @@ def add_probe_set(connection, name, count, generator=None):
 def store(engine, probe_set, models, keep=10, version=ENGINE_VERSION, job=None):
     """What a mining job of these models leaves."""
     common = {"probe_set_id": probe_set, "code_version": version, "job_id": job}
-    counts = {"permutations": 19, "best_buddies": 1, "significant_best_buddies": 1, "chance_best_buddies": 0.1}
+    counts = {"permutations": 4, "best_buddies": 1, "significant_best_buddies": 1, "chance_best_buddies": 0.1}
     with engine.begin() as connection:
         for model in models:
             connection.execute(sa.insert(schema.profiles).values(**common, model_id=model, dead_units=0))

@@ -59,8 +59,9 @@ def test_unit_statistics(models):
 
 
 def test_a_small_budget_takes_several_passes_and_finds_the_same(models):
+    models = {**models, "wide": {"w": smooth(23, 400, 1, 1, seed=9)}}
     whole = mine(models, keep=6)
-    small = mine(models, keep=6, batch=3, budget=SCRATCH_BYTES + 16_600_000)
+    small = mine(models, keep=6, batch=3, budget=SCRATCH_BYTES + 6_000_000)
     assert len(whole.passes) == 1
     assert len(small.passes) > 1
     for pair in whole.pairs:

@@ -7,11 +7,10 @@ from workers.mining.plan import SCRATCH_BYTES, plan
 NOISE = noise_layout(512, 14)
 MODELS = [ModelLayout(name, (LayerShape("l", units, 7, 7),)) for name, units in (("a", 400), ("b", 300), ("c", 1000))]
 PAIRS = [(0, 1), (0, 2), (1, 2)]
-PERMUTATIONS = dict.fromkeys(PAIRS, 3)
 
 
 def make(budget, pairs=PAIRS):
-    return plan(MODELS, NOISE, pairs, [0, 1, 2], 100, PERMUTATIONS, budget)
+    return plan(MODELS, NOISE, pairs, [0, 1, 2], 100, 3, budget)
 
 
 def test_all_in_one_pass_when_memory_allows():
