@@ -35,9 +35,7 @@ def parse_unit(text: str | int) -> UnitReference:
         return UnitReference(number=int(text))
     if match := _LAYER_CHANNEL.fullmatch(text):
         return UnitReference(layer=match["layer"], channel=int(match["channel"]))
-    raise InvalidRequest(
-        f"'{text}' is not a unit: write its number (214) or layer:channel (main.8:45)", unit=text
-    )
+    raise InvalidRequest(f"'{text}' is not a unit: write its number (214) or layer:channel (main.8:45)", unit=text)
 
 
 def parse_address(text: str) -> tuple[str, UnitReference]:

@@ -27,5 +27,6 @@ def resolve(settings: Settings, source: str, weights: str | None = None) -> tupl
             source=source,
         )
     if match["scheme"] in FILE_SCHEMES:
-        source = f"{match['scheme']}:{resolve_weights(settings, match['reference'])}"
+        path, mark, options = match["reference"].partition("?")  # such as onnx:FILE?size=224
+        source = f"{match['scheme']}:{resolve_weights(settings, path)}{mark}{options}" if path else source
     return source, None if weights is None else resolve_weights(settings, weights)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -134,8 +134,11 @@ class ImageProbes:
         """
         return _stack([read_image(self.paths[index], self.size) for index in indices], self.size)
 
-    def batches(self, batch: int) -> Iterator[tuple[range, Tensor]]:
-        """All images in batches, each with its indices; the next one is decoded while the last one is in use.
+    def batches(self, splits: Iterable[Sequence[int]]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """Images in batches, each with its indices; the next one is decoded while the last one is in use.
+
+        Args:
+            splits: the indices of each batch, in any order.
 
         Yields:
             The indices, and float32 [B, 3, S, S] in [0, 1].
@@ -143,16 +146,16 @@ class ImageProbes:
         Raises:
             InvalidRequest: when a file is broken; names it.
         """
-        splits = iter(range(start, min(start + batch, self.count)) for start in range(0, self.count, batch))
         with ThreadPoolExecutor(self._threads, thread_name_prefix="probes") as pool:
 
-            def start(indices: range) -> tuple[range, list[Future[np.ndarray]]]:
+            def start(indices: Sequence[int]) -> tuple[Sequence[int], list[Future[np.ndarray]]]:
                 return indices, [pool.submit(read_image, self.paths[index], self.size) for index in indices]
 
-            waiting = [start(indices) for indices in islice(splits, 1)]
+            coming = (start(indices) for indices in splits)
+            waiting = list(islice(coming, 1))
             try:
                 while waiting:
-                    waiting += [start(indices) for indices in islice(splits, 1)]
+                    waiting += islice(coming, 1)
                     indices, futures = waiting.pop(0)
                     yield indices, _stack([future.result() for future in futures], self.size)
             finally:

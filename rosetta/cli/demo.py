@@ -71,5 +71,5 @@ def _mine(client: Client, images: int) -> None:
 
 def _say_what_next(url: str, data_dir: Path) -> None:
     click.echo(f"\nRosetta is up: {click.style(url, bold=True)}")
-    click.echo(f"  ask   rosetta ask \"how many neurons do DCGAN and MobileNet share?\"\n  data  {data_dir}")
+    click.echo(f'  ask   rosetta ask "how many neurons do DCGAN and MobileNet share?"\n  data  {data_dir}')
     click.echo("  stop  rosetta down")

@@ -220,7 +220,10 @@ jobs = sa.Table(
     _created(),
     sa.CheckConstraint("state IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="state"),
     sa.Index(
-        "uq_jobs_unfinished_key", "key", unique=True, postgresql_where=sa.text("state IN ('queued', 'running')")
+        "uq_jobs_unfinished_key",
+        "key",
+        unique=True,
+        postgresql_where=sa.text("state IN ('queued', 'running')"),
     ),
 )
 

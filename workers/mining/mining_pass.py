@@ -44,6 +44,7 @@ class MiningPass:
     ) -> None:
         """Allocate everything the pass needs (see `Miner`)."""
         self.part, self.seen = part, 0
+        self._dead_units: dict[ModelStream, Tensor] = {}
         self._digest, self._device = probe_digest, device
         sketched = {block.first for block in part.blocks if block.second is None}
         partners: dict[int, list[ModelLayout]] = {place: [] for place in part.models}
@@ -187,7 +188,8 @@ class MiningPass:
             return columns
         return columns[:, torch.argsort(stream.layout.numbers).to(columns.device)]
 
-    @staticmethod
-    def _dead(stream: ModelStream) -> Tensor:
-        """bool [U], in group order."""
-        return torch.cat([group.dead for group in stream.unit_moments()])
+    def _dead(self, stream: ModelStream) -> Tensor:
+        """Which units are dead: bool [U], in group order; asked for after the last batch."""
+        if stream not in self._dead_units:
+            self._dead_units[stream] = torch.cat([group.dead for group in stream.unit_moments()])
+        return self._dead_units[stream]

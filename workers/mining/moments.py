@@ -82,10 +82,10 @@ class Moments:
         torch.minimum(self._low, flat.amin(0), out=self._low)
         torch.maximum(self._high, flat.amax(0), out=self._high)
         for lag, weights in self._bands:
-            (rows, columns), (lower, right) = lag_slices(lag)
-            products = torch.zeros_like(maps[0, rows, columns])
-            for image in maps:  # image by image, the sum stays in the cache
-                products.addcmul_(image[rows, columns], image[lower, right])
+            here, there = (maps[:, rows, columns].unbind() for rows, columns in lag_slices(lag))
+            products = torch.zeros_like(here[0])
+            for left, right in zip(here, there, strict=True):  # image by image, the sum stays in the cache
+                products.addcmul_(left, right)
             self._squares += weights @ products.flatten(0, 1).double()
 
     @property

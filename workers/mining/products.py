@@ -72,14 +72,13 @@ class CrossProducts:
             if self.slices[i].start == self.slices[i].stop:
                 continue
             for j, y in enumerate(second):
+                sums = [self._partial[i][j], *self.null[i][j]]
                 grid = common(x.group.grid, y.group.grid)
-                rows = x.rows(grid, 0, images)[:, self.slices[i]]
-                self._partial[i][j].addmm_(rows.T, y.rows(grid, 0, images))
-                for p in range(1, self.permutations + 1):
-                    skip = max(0, p - seen)  # the first images of all meet the last ones, in `close`
+                for p, total in enumerate(sums):
+                    skip = max(0, p - seen)  # the first p images of all meet the last ones, in `close`
                     if images > skip:
                         left = x.rows(grid, skip, images - skip)[:, self.slices[i]]
-                        self.null[i][j][p - 1].addmm_(left.T, y.rows(grid, skip - p, images - skip))
+                        total.addmm_(left.T, y.rows(grid, skip - p, images - skip))
         self._partial_images += images
         if self._partial_images >= _PARTIAL_IMAGES:
             self._flush()

@@ -57,15 +57,27 @@ def shrink(maps: Tensor, target: Grid, out: Tensor) -> None:
     """
     n, height, width, channels = maps.shape
     h, w = target
+    if maps.is_cpu and 4 * h >= height and 4 * w >= width:
+        # The gradient of resizing is its adjoint. Its cost is that of reading the maps, whatever the target; a GPU
+        # would add up in an order of its own each time.
+        torch.ops.aten.upsample_bilinear2d_backward.grad_input(
+            maps.permute(0, 3, 1, 2),
+            [height, width],
+            [n, channels, h, w],
+            align_corners=False,
+            grad_input=out.permute(0, 3, 1, 2),
+        )
+        return
+    rows = maps.view(n, height, width * channels)
     if h < height:
-        adjoint = bilinear_matrix(h, height).T.to(maps).expand(n, h, height)
-        rows = maps.view(n, height, width * channels)
-        if w == width:
-            torch.bmm(adjoint, rows, out=out.view(n, h, width * channels))
-            return
-        maps = torch.bmm(adjoint, rows)
-    adjoint = bilinear_matrix(w, width).T.to(out).expand(n * h, w, width)
-    torch.bmm(adjoint, maps.view(n * h, width, channels), out=out.view(n * h, w, channels))
+        rows = torch.bmm(_adjoint(h, height, maps.device).expand(n, h, height), rows)
+    adjoint = _adjoint(w, width, maps.device).expand(n * h, w, width)
+    torch.bmm(adjoint, rows.view(n * h, width, channels), out=out.view(n * h, w, channels))
+
+
+@cache
+def _adjoint(size: int, target: int, device: torch.device) -> Tensor:
+    return bilinear_matrix(size, target).T.to(device, torch.float32)
 
 
 def sum_weights(grid: Grid, target: Grid) -> Tensor:

@@ -51,28 +51,27 @@ class ForwardPasses:
         Yields:
             The positions of each batch, once all its maps were handed over.
         """
-        for positions, images in self._images(splits, models, consume):
+        recorders = {name: self._recorder(name, consume) for name in models}
+        for positions, images in self._images(splits, recorders):
             inputs: dict[Preprocessing, Tensor] = {}  # models that want the same input share it
             for name in models:
-                network = self._networks[name]
-                if network.preprocessing is None:
+                preprocessing = self._networks[name].preprocessing
+                if preprocessing is None:
                     continue
-                if network.preprocessing not in inputs:
-                    batch = preprocess(images, network.preprocessing)
-                    inputs[network.preprocessing] = batch.contiguous(memory_format=torch.channels_last)
-                with self._recorder(name, network, consume) as recorder:
-                    recorder.run(inputs[network.preprocessing])
+                if preprocessing not in inputs:
+                    batch = preprocess(images, preprocessing)
+                    inputs[preprocessing] = batch.contiguous(memory_format=torch.channels_last)
+                with recorders[name] as recorder:
+                    recorder.run(inputs[preprocessing])
             yield positions
 
-    def _images(
-        self, splits: Iterable[Tensor], models: Sequence[str], consume: Consume
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def _images(self, splits: Iterable[Tensor], recorders: Mapping[str, Recorder]) -> Iterator[tuple[Tensor, Tensor]]:
         if isinstance(self._probes, ImageProbes):
             for indices, images in self._probes.batches(split.tolist() for split in splits):
                 yield torch.tensor(indices), images.to(self._device, non_blocking=True)
             return
         generator = self._probes.network
-        name = next((model for model in models if self._networks[model].is_generator), None)
+        name = next((name for name in recorders if self._networks[name].is_generator), None)
         for split in splits:
             z, classes = self._probes.latents(split.tolist())
             assert generator.inputs is not None
@@ -81,11 +80,12 @@ class ForwardPasses:
             if name is None:
                 output = generator.module(*inputs)
             else:
-                with self._recorder(name, generator, consume) as recorder:
+                with recorders[name] as recorder:
                     output = recorder.run_whole(*inputs)
             yield split, generator.images(output)
 
-    def _recorder(self, name: str, network: Network, consume: Consume) -> Recorder:
+    def _recorder(self, name: str, consume: Consume) -> Recorder:
+        network = self._networks[name]
         to_maps = network.to_maps or plain_maps
         return Recorder(
             network.module,

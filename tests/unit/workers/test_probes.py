@@ -239,11 +239,12 @@ class TestBatches:
         return paths
 
     @pytest.mark.parametrize("batch", [1, 3, 10, 64])
-    def test_any_split_gives_the_same_images(self, paths, batch):
+    def test_any_split_and_order_gives_the_same_images(self, paths, batch):
         source = probes.ImageProbes(paths, size=8)
-        found = list(source.batches(batch))
-        assert [index for indices, _ in found for index in indices] == list(range(10))
-        images = torch.cat([images for _, images in found])
+        order = torch.randperm(10)
+        found = list(source.batches(split.tolist() for split in order.split(batch)))
+        assert [index for indices, _ in found for index in indices] == order.tolist()
+        images = torch.cat([images for _, images in found])[order.argsort()]
         assert torch.equal(images, source.images(range(10)))
         assert images.dtype == torch.float32
         assert torch.allclose(images[:, 0, 4, 4] * 255, torch.arange(10.0))
@@ -260,7 +261,7 @@ class TestBatches:
             return real(path, size)
 
         monkeypatch.setattr(probes, "read_image", reading)
-        batches = probes.ImageProbes(paths, size=8).batches(2)
+        batches = probes.ImageProbes(paths, size=8).batches([range(0, 2), range(2, 4), range(4, 6), range(6, 10)])
         next(batches)
         assert ready.wait(10)
         assert asked == set(paths[:4])
@@ -269,7 +270,7 @@ class TestBatches:
 
     def test_a_broken_file_is_named_and_ends_it(self, paths):
         paths[5].write_bytes(b"hello")
-        batches = probes.ImageProbes(paths, size=8).batches(2)
+        batches = probes.ImageProbes(paths, size=8).batches([range(0, 2), range(2, 4), range(4, 6), range(6, 10)])
         with pytest.raises(InvalidRequest, match=r"'5.png' is not an image"):
             list(batches)
 
