@@ -236,6 +236,6 @@ def preprocess(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     size = (preprocessing.height, preprocessing.width)
     if tuple(images.shape[2:]) != size:
         images = F.interpolate(images, size=size, mode=preprocessing.interpolation, align_corners=False, antialias=True)
-        images = images.clamp(0, 1)  # bicubic overshoots
+        images.clamp_(0, 1)  # bicubic overshoots
     mean, std = (images.new_tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
-    return (images - mean) / std
+    return (images - mean).div_(std)

@@ -26,9 +26,6 @@ def test_any_split_gives_the_same(seed, images, grid, other, batch):
     models = {"a": {"l": maps(seed, images, 4, grid)}, "b": {"l": maps(seed + 1, images, 5, other)}}
     whole, split = mine(models, keep=5, sketch=False), mine(models, keep=5, batch=batch, sketch=False)
     torch.testing.assert_close(correlations(whole, 0, 1), correlations(split, 0, 1), atol=1e-5, rtol=0, equal_nan=True)
-    torch.testing.assert_close(
-        whole.pair(0, 1).forward.q_value, split.pair(0, 1).forward.q_value, atol=1e-5, rtol=0, equal_nan=True
-    )
 
 
 @settings(max_examples=25, deadline=None)

@@ -90,6 +90,8 @@ class CrossProducts:
         return self._cross
 
     def _flush(self) -> None:
+        if not self._partial_images:
+            return
         for row, partials in zip(self._cross, self._partial, strict=True):
             for total, partial in zip(row, partials, strict=True):
                 total += partial
