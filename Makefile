@@ -68,7 +68,7 @@ bench-gpu: $(VENV)/.dev ## The mining figures on a GPU
 openapi: $(VENV)/.dev ## Write openapi.json anew
 	$(BIN)/python -m service.api.openapi > openapi.json
 
-figure: $(VENV)/.demo ## Draw the README's picture from the running demo
+figure: $(VENV)/.demo ## Draw the README picture anew
 	$(BIN)/python docs/figure.py docs/rosetta-pair.png
 
 compose: ## Check docker-compose.yml (starts nothing)

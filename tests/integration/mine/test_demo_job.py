@@ -1,0 +1,104 @@
+"""The jobs `register` and `mine` on the demo zoo, in this process: one forward pass an image, sketches to search."""
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from service import jobs
+from service.broker import make_celery
+from service.database import schema, sketches
+from service.queries.probes import add_generator_probe
+from service.submit import submit_mine, submit_register
+from workers import tasks
+from workers.pipelines import networks
+
+DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
+IMAGES = 48
+COMPARISONS = 12  # six pairs, both directions
+
+
+@pytest.fixture(scope="module")
+def worker(engine, settings):
+    """Runs all parts of a job as a worker would; the broker is of no consequence."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tasks, "get_settings", lambda: settings)
+        patch.setattr(tasks, "_engine", lambda: engine)
+        networks.forget_all()
+
+        def run(job):
+            with engine.connect() as connection:
+                parts = sa.select(schema.job_parts.c.part).where(schema.job_parts.c.job_id == job.id)
+                numbers = list(connection.scalars(parts))
+            for part in numbers:
+                tasks.run_part(job.id, part)
+            with engine.connect() as connection:
+                done = jobs.get(connection, job.id)
+            assert done.state == "done", done.error_message
+            return done
+
+        yield run
+        networks.forget_all()
+
+
+@pytest.fixture(scope="module")
+def mined(engine, settings, worker):
+    """The zoo, mined: how many images each network saw in the job `mine`."""
+    celery = make_celery("memory://")
+    for name in DEMO:
+        worker(submit_register(engine, celery, settings, name=name, source=f"demo:{name}"))
+    with engine.begin() as connection:
+        add_generator_probe(connection, "faces", "dcgan-faces", count=IMAGES, seed=0)
+    seen = dict.fromkeys(DEMO, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        load = networks.load
+
+        def counting(settings, source, *rest):
+            network, name = load(settings, source, *rest), source.removeprefix("demo:")
+
+            def count(_module, inputs):
+                seen[name] += len(inputs[0])
+
+            if id(network) not in hooks:  # the generator is asked for twice: to be mined, and for its images
+                hooks[id(network)] = network.module.register_forward_pre_hook(count)
+            return network
+
+        hooks = {}
+        patch.setattr(networks, "load", counting)
+        worker(submit_mine(engine, celery, settings, probe="faces"))
+        for hook in hooks.values():
+            hook.remove()
+    return seen
+
+
+def test_four_models_and_six_pairs_take_one_forward_pass_an_image_each(engine, mined):
+    assert mined == dict.fromkeys(DEMO, IMAGES)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.comparisons)) == COMPARISONS
+
+
+def test_the_index_finds_what_an_exact_scan_of_real_sketches_finds(engine, mined):
+    top, hits, asked = 10, 0, 0
+    with engine.connect() as connection:
+        probe_set = connection.scalar(sa.select(schema.probe_sets.c.id))
+        columns = schema.sketches.c
+        rows = connection.execute(sa.select(columns.model_id, columns.unit, columns.sketch)).all()
+        vectors = np.array([row.sketch for row in rows], np.float32)
+        units = [(row.model_id, row.unit) for row in rows]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        models = np.array([model for model, _ in units])
+        for place in range(0, len(units), 20):
+            similarity = vectors @ vectors[place]
+            similarity[models == models[place]] = -2  # a unit asks for those of other models
+            exact = {units[other] for other in np.argsort(-similarity)[:top]}
+            found = sketches.nearest(connection, probe_set, units[place], top=top)
+            assert len(found) == top
+            hits += len(exact & {(one.model_id, one.unit) for one in found})
+            asked += top
+        connection.rollback()
+        scans = sa.text("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = :name")
+        connection.execute(sa.text("SELECT pg_stat_force_next_flush()"))
+        connection.commit()
+        assert connection.scalar(scans, {"name": sketches._index(probe_set)}) * top == asked
+    print("RECALL", hits/asked, asked, len(units))
+    assert asked >= 1000
+    assert hits / asked >= 0.95
