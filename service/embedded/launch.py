@@ -16,6 +16,8 @@ import os
 import sys
 
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -43,6 +45,8 @@ def become(uid: int, gid: int, keep_access: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True) if keep_access and sys.platform == "linux" else None
     if libc:
         libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        # access(2) leaves capabilities out for an ordinary user, and initdb looks for its own programs with it.
+        libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

@@ -1,6 +1,7 @@
 """The embedded Postgres on real files: start, adopt, kill -9, six at once, other users, bad folders."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 
 from rosetta.errors import Unavailable
-from service.embedded import PostgresServer, processes
+from service.embedded import PostgresServer, cluster, postgres, processes
 from service.embedded.cluster import Cluster
 
 START = (
@@ -231,6 +232,18 @@ def test_it_runs_below_a_folder_that_only_we_may_enter(tmp_path):
     with PostgresServer.start(private / "data with a space", durable=False) as server:
         assert scalar(server.url, "SELECT 1") == 1
     assert private.stat().st_mode & 0o777 == 0o700
+
+
+def test_its_programs_may_lie_below_a_folder_that_only_we_may_enter(tmp_path, monkeypatch):
+    """A virtual environment in a private folder: initdb looks for its sibling programs with access(2)."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    installed = cluster.find_binaries().parent
+    shutil.copytree(installed, private / "installed", symlinks=True)
+    for module in (cluster, postgres):
+        monkeypatch.setattr(module, "find_binaries", lambda: private / "installed" / "bin")
+    with PostgresServer.start(private / "data", durable=False) as server:
+        assert scalar(server.url, "SELECT 1") == 1
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
