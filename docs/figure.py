@@ -1,6 +1,9 @@
 """Draws the README's picture: a unit of a face generator, and the units of other networks that match it.
 
 python docs/figure.py docs/rosetta-pair.png [UNIT]
+
+The first eight samples of seed 0, and heat maps from each unit's mean over them to its 99.5th percentile; r is over
+200 samples.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from workers.probes import GeneratorProbes
 from workers.zoo import registry
 
 MODELS = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
-IMAGES, SHOWN, TILE, LABEL = 200, 8, 80, 210
+IMAGES, SHOWN, TILE, GAP, LABEL = 200, 8, 96, 4, 222
 # Anchors of matplotlib's viridis (CC0), which is perceptually uniform.
 VIRIDIS = np.array(
     [(68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142), (31, 158, 137), (53, 183, 121),
@@ -70,11 +73,11 @@ def draw(path: str, faces: torch.Tensor, rows: list) -> None:
     """One row of faces, and one of heat maps for each unit."""
     big = functional.interpolate(faces, size=(TILE, TILE), mode="bicubic", antialias=True).clamp(0, 1)
     pictures = [np.asarray(face.permute(1, 2, 0)) * 255 for face in big]
-    sheet = Image.new("RGB", (LABEL + SHOWN * (TILE + 4), (len(rows) + 1) * (TILE + 4)), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    pen.text((8, TILE // 2 - 16), "generated faces", fill="black", font=font)
+    sheet = Image.new("RGB", (LABEL + SHOWN * (TILE + GAP), (len(rows) + 1) * (TILE + GAP) - GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    pen.text((8, TILE // 2 - 10), "generated faces", fill="black", font=font)
     for column, picture in enumerate(pictures):
-        sheet.paste(Image.fromarray(picture.astype(np.uint8)), (LABEL + column * (TILE + 4), 0))
+        sheet.paste(Image.fromarray(picture.astype(np.uint8)), (LABEL + column * (TILE + GAP), 0))
     for line, (layout, number, r, maps) in enumerate(rows, 1):
         first = 0
         for layer in layout.layers:
@@ -83,16 +86,16 @@ def draw(path: str, faces: torch.Tensor, rows: list) -> None:
             first += layer.channels
         values = maps[layout.name, layer.name][:, number - first][:, None]
         values = functional.interpolate(values, size=(TILE, TILE), mode="bilinear")[:, 0].numpy()
-        low, high = np.quantile(values, [0.02, 0.99])
-        top = line * (TILE + 4)
+        low, high = values.mean(), np.quantile(values, 0.995)  # r asks where both lie above their means
+        top = line * (TILE + GAP)
         r_text = "the unit asked for" if line == 1 else f"best match, r = {r:.2f}"
         for offset, text in enumerate((layout.name, f"unit {number} ({layer.name}:{number - first})", r_text)):
-            pen.text((8, top + 10 + 20 * offset), text, fill="black", font=font)
+            pen.text((8, top + 16 + 21 * offset), text, fill="black", font=font)
         for column, picture in enumerate(pictures):
             heat = np.clip((values[column] - low) / (high - low), 0, 1)
             grey = picture.mean(-1, keepdims=True)
             mixed = (0.35 * grey + 0.65 * colours(heat)).astype(np.uint8)
-            sheet.paste(Image.fromarray(mixed), (LABEL + column * (TILE + 4), top))
+            sheet.paste(Image.fromarray(mixed), (LABEL + column * (TILE + GAP), top))
     sheet.quantize(256).save(path, optimize=True)
 
 
