@@ -163,6 +163,8 @@ class _Lines:
     def __call__(self, job: Job) -> None:
         from rosetta.views import job_note, progress
 
+        if job.state in {"failed", "cancelled"}:  # the error that follows says so, and why
+            return
         now = time.monotonic()
         if job.state == self._state and now - self._said_at < _QUIET_S:
             return
