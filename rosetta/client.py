@@ -127,7 +127,7 @@ class Client:
             name: a slug, such as `clip-rn50`.
             source: a URI, such as `open_clip:RN50/openai`, `timm:resnet50.a1_in1k` or `onnx:net.onnx`. A file that
                 lies here is sent to the service.
-            layers: globs over module paths, such as `layer*`; the source's own choice when left out.
+            layers: globs over module paths, such as `layer?`; the source's own choice when left out.
             weights: a file that lies here (it is sent) or in a weights folder of the service; the source's own
                 when left out.
             family: such as `clip`; the source's own when left out.

