@@ -13,10 +13,10 @@ from prometheus_client.registry import Collector
 
 from rosetta.errors import RosettaError
 from rosetta.results import Check
+from service import jobs
 from service.api.state import State
 from service.broker import QUEUE
 from service.database import migrate
-from service.database.schema import jobs
 
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 _BROKER_ERRORS = (kombu.exceptions.OperationalError, redis.exceptions.RedisError, OSError)
@@ -49,11 +49,10 @@ class Stock(Collector):
         if state is None:
             return
         jobs_by_state = GaugeMetricFamily("rosetta_jobs", "Jobs in each state", labels=["state"])
-        statement = sa.select(jobs.c.state, sa.func.count().label("jobs")).group_by(jobs.c.state)
         counted: dict[str, int] | None
         try:
             with state.reading.connect() as conn:
-                counted = {row.state: row.jobs for row in conn.execute(statement)}
+                counted = jobs.count_by_state(conn)
         except sa.exc.SQLAlchemyError:
             counted = None
         if counted is not None:

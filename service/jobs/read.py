@@ -45,6 +45,12 @@ def list_jobs(
     return pages.paged(connection.execute(query).all(), limit, key=lambda row: (row.id,), item=_job)
 
 
+def count_by_state(connection: sa.Connection) -> dict[str, int]:
+    """How many jobs are in each state that any job is in."""
+    counted = sa.select(jobs.c.state, sa.func.count().label("jobs")).group_by(jobs.c.state)
+    return {row.state: row.jobs for row in connection.execute(counted)}
+
+
 def _query() -> sa.Select[Any]:
     # The note of the part that is at work; of the latest finished one when none is.
     at_work = aggregate_order_by(
