@@ -71,7 +71,7 @@ class Floor:
     @torch.inference_mode()
     def _inputs(self, probes: GeneratorProbes, indices: list[int]) -> dict[str, tuple[Any, ...]]:
         generator = probes.network
-        z = generator.inputs(probes.latents(indices)[0].to(self.device), None)
+        z = generator.inputs(probes.latents(indices).to(self.device))
         images = generator.images(generator.module(*z))
         inputs = {"dcgan-faces": z}
         for name, network in self.networks.items():

@@ -65,7 +65,7 @@ def main(path: str, unit: int) -> None:
     ):
         pass
     with torch.inference_mode():
-        faces = probes.network.images(probes.network.module(*probes.network.inputs(*probes.latents(range(SHOWN)))))
+        faces = probes.network.images(probes.network.module(*probes.network.inputs(probes.latents(range(SHOWN)))))
     draw(path, faces, [(layouts[place], number, r, maps) for place, number, r in units])
 
 

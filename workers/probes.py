@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as all the world calls it
 
 from rosetta.errors import InvalidRequest
-from workers.zoo.base import LatentSpace, Network, Preprocessing
+from workers.zoo.base import Latents, LatentSpace, Network, Preprocessing
 
 DEFAULT_SIZE = 256
 # Transparent parts show what they would on a page.
@@ -43,8 +43,7 @@ class GeneratorProbes:
             network: a generator.
             seed: any integer.
             count: images in the set.
-            truncation: in (0, 1], where z is drawn from the normal distribution cut at +-2 and multiplied by it;
-                None: z is plainly normal.
+            truncation: in (0, 1], see `LatentSpace`; None: without.
             class_index: the class of all images; None: of a generator with classes, each image draws its own.
 
         Raises:
@@ -64,18 +63,21 @@ class GeneratorProbes:
         self.class_index = class_index
         self._space = network.latents
 
-    def latents(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    def latents(self, indices: Sequence[int]) -> Latents:
         """The latents of some images: z float32 [B, Z], and classes int64 [B] where the generator has classes."""
         drawn = [self._draw(index) for index in indices]
         z = torch.stack([z for z, _ in drawn]) if drawn else torch.empty(0, self._space.dimensions)
-        if self._space.classes is None:
-            return z, None
-        return z, torch.tensor([class_index for _, class_index in drawn], dtype=torch.int64)
+        classes = [class_index for _, class_index in drawn]
+        return Latents(
+            z,
+            classes=None if self._space.classes is None else torch.tensor(classes, dtype=torch.int64),
+            truncation=self.truncation,
+        )
 
     def _draw(self, index: int) -> tuple[Tensor, int]:
         digest = hashlib.sha256(f"{self.seed}:{index}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
-        if self.truncation is None:
+        if self.truncation is None or self._space.styles:
             z = torch.randn(self._space.dimensions, generator=generator)
         else:
             uniform = torch.rand(self._space.dimensions, generator=generator, dtype=torch.float64)

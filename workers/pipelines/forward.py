@@ -73,10 +73,9 @@ class ForwardPasses:
         generator = self._probes.network
         name = next((name for name in recorders if self._networks[name].is_generator), None)
         for split in splits:
-            z, classes = self._probes.latents(split.tolist())
             assert generator.inputs is not None
             assert generator.images is not None
-            inputs = generator.inputs(z.to(self._device), None if classes is None else classes.to(self._device))
+            inputs = generator.inputs(self._probes.latents(split.tolist()).to(self._device))
             if name is None:
                 output = generator.module(*inputs)
             else:

@@ -13,7 +13,7 @@ from rosetta.errors import InvalidRequest
 from service.queries.names import suggest
 from workers.mining.activations import Recorder
 from workers.mining.layout import LayerShape
-from workers.zoo.base import LatentSpace, LayerError, Network, Preprocessing
+from workers.zoo.base import Latents, LatentSpace, LayerError, Network, Preprocessing
 from workers.zoo.maps import plain_maps
 
 
@@ -114,4 +114,4 @@ def _latent(network: Network, space: LatentSpace) -> tuple[Any, ...]:
     device = _device(network.module)
     z = torch.randn(1, space.dimensions, generator=torch.Generator().manual_seed(0)).to(device)
     classes = None if space.classes is None else torch.zeros(1, dtype=torch.int64, device=device)
-    return network.inputs(z, classes)
+    return network.inputs(Latents(z, classes=classes))

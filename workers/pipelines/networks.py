@@ -34,7 +34,7 @@ def load(settings: Settings, source: str, weights: str | None, digest: str | Non
     """
     uri, file = resolve(settings, source, weights)
     key = (uri, weights, _stamps(uri, file))
-    network = _loaded.pop(key, None) or registry.load(uri, file)
+    network = _loaded.pop(key, None) or registry.load(uri, file, settings.weights_dirs)
     if digest is not None and network.weights_digest != digest:
         raise InvalidRequest(
             f"the weights of {source} are others than when it was registered "

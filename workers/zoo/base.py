@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from workers.zoo.locations import Locations
 
 
 class LayerError(InvalidRequest):
@@ -31,14 +34,57 @@ class Preprocessing:
 class LatentSpace:
     """A generator's latents: `dimensions` Gaussian numbers, and a class where `classes` is given.
 
-    `truncation`: values of z are drawn from the normal distribution cut at +-2 and multiplied by it
-    (Brock et al. 2019, BigGAN, section 3.1); without it, z is plainly normal.
+    Attributes:
+        dimensions: Z, numbers of z.
+        height: of the images, pixels.
+        width: of the images, pixels.
+        classes: how many; None: the generator is unconditional.
+        styles: (L, W) of a style-based generator: how many style vectors it takes (w+), and the numbers of one (w).
+            Its truncation pulls w towards the mean w (Karras et al. 2019, StyleGAN, section B). Of any other
+            generator, truncated z are drawn from the normal distribution cut at +-2 and multiplied by the
+            truncation (Brock et al. 2019, BigGAN, section 3.1). Without truncation, z is plainly normal.
     """
 
     dimensions: int
     height: int
     width: int
     classes: int | None = None
+    styles: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Latents:
+    """A batch of latents, ready for a generator.
+
+    Attributes:
+        values: float32 [N, Z] in z, [N, W] in w, [N, L, W] in w+.
+        space: which of them; w and w+ only of a generator with styles.
+        classes: int64 [N] of a generator with classes, else None.
+        truncation: in (0, 1]; None: without.
+    """
+
+    values: Tensor
+    space: Literal["z", "w", "w+"] = "z"
+    classes: Tensor | None = None
+    truncation: float | None = None
+
+    def to(self, device: torch.device) -> Latents:
+        """The same on another device."""
+        classes = None if self.classes is None else self.classes.to(device)
+        return replace(self, values=self.values.to(device), classes=classes)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Responses that were recorded elsewhere: the network's input are positions in the probe set, int64 [N].
+
+    Attributes:
+        images: how many images there are responses to.
+        probe: the digest (or its beginning) or the name of the probe set they answer.
+    """
+
+    images: int
+    probe: str
 
 
 @dataclass(frozen=True)
@@ -51,11 +97,11 @@ class Network:
         weights_digest: sha256 of the weights, hex; the same weights give the same digest.
         family: such as `resnet`, `clip`, `dcgan`.
         aliases: nicknames a question may use, lower case.
-        preprocessing: None for a generator.
+        preprocessing: None for a generator and a recording.
         latents: None unless it is a generator.
         images: for a generator, its output to images in [0, 1], float32 [N, 3, H, W].
-        inputs: for a generator, latents z float32 [N, Z] (and classes int64 [N], or None) to the module's
-            arguments.
+        inputs: for a generator, latents to the module's arguments.
+        recording: None unless it is a recording.
         to_maps: a layer's output to activation maps float [N, C, H, W]: restores a token grid, puts channels
             second. Raises `LayerError` when the output is neither a map, tokens nor a vector.
         details: what people want to know: licence, architecture.
@@ -69,7 +115,8 @@ class Network:
     preprocessing: Preprocessing | None = None
     latents: LatentSpace | None = None
     images: Callable[[Tensor], Tensor] | None = None
-    inputs: Callable[[Tensor, Tensor | None], tuple[Any, ...]] | None = None
+    inputs: Callable[[Latents], tuple[Any, ...]] | None = None
+    recording: Recording | None = None
     to_maps: Callable[[str, Any], Tensor] | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
@@ -82,12 +129,12 @@ class Network:
 class ModelSource(Protocol):
     """One scheme of source URIs, such as `timm:`."""
 
-    def load(self, reference: str, weights: Path | None) -> Network:
+    def load(self, reference: str, locations: Locations) -> Network:
         """The network that `scheme:reference` names.
 
         Args:
             reference: what follows the scheme; a path in it was resolved inside the weights folders.
-            weights: a weight file that overrides the source's own; None: the hub's cache.
+            locations: where weight files may lie; `locations.given` is the file of `--weights`.
 
         Raises:
             rosetta.errors.InvalidRequest: one clear line with the mend: no such architecture, no weights at

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
 from workers.zoo import maps, onnx_graph, weights
-from workers.zoo.base import LatentSpace, Network, Preprocessing
+from workers.zoo.base import Latents, LatentSpace, Network, Preprocessing
+from workers.zoo.locations import Locations
 
 INSTALL = "pip install --no-deps --require-hashes --ignore-requires-python -r requirements-demo.txt"
 
@@ -24,8 +25,8 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def load(reference: str, weights_file: Path | None) -> Network:
-    """The demo network of that name; its weights from its package, or from `weights_file`.
+def load(reference: str, locations: Locations) -> Network:
+    """The demo network of that name; its weights from its package, or the given file.
 
     Raises:
         InvalidRequest: when there is no such network, its package is not installed, or the file does not fit.
@@ -36,7 +37,7 @@ def load(reference: str, weights_file: Path | None) -> Network:
             f"there is no demo model '{reference}': the demo models are {', '.join(_ENTRIES)}",
             model=reference,
         )
-    network = entry.build(weights_file or packaged_file(entry.package, entry.file))
+    network = entry.build(locations.given or packaged_file(entry.package, entry.file))
     details = {"package": entry.package, "licence": entry.licence, "trained_on": entry.trained_on}
     return replace(network, aliases=entry.aliases, details={**network.details, **details})
 
@@ -102,8 +103,8 @@ def _from_tanh(output: Tensor) -> Tensor:
     return (output.float() + 1).div(2).clamp(0, 1)
 
 
-def _as_maps(z: Tensor, classes: Tensor | None) -> tuple[Tensor]:
-    return (z[:, :, None, None],)
+def _as_maps(latents: Latents) -> tuple[Tensor]:
+    return (latents.values[:, :, None, None],)
 
 
 def _efficientnet_lite0(file: Path) -> Network:

@@ -62,8 +62,7 @@ def url_file(url: str, cache: Path, mend: str) -> Path:
         torch.hub.download_url_to_file(url, str(file), progress=False)
     except Exception as error:
         raise InvalidRequest(
-            f"the weights {file.name} are not in {cache} and could not be downloaded ({error}): "
-            f"put the file there, or {mend}",
+            f"the weights {file.name} are not in {cache} and could not be downloaded ({error}): {mend}",
             url=url,
         ) from error
     return file

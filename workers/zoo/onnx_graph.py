@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import torch
 from torch import fx, nn
 
 from rosetta.errors import InvalidRequest
-from workers.zoo import onnx_convert, onnx_layers, weights
-from workers.zoo.base import LayerError, Network, Preprocessing
+from workers.zoo import onnx_convert, onnx_layers, options, weights
+from workers.zoo.base import LayerError, Network
+from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
 
 _DEFAULT_SIZE = 224
-_OPTIONS = ("size", "mean", "std", "interpolation")
 
 
-def load(reference: str, weights_file: Path | None) -> Network:
+def load(reference: str, locations: Locations) -> Network:
     """The network in an ONNX file.
 
     Args:
         reference: `FILE?size=224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225&interpolation=bicubic`, each option
             optional: the size is the graph's own, else 224 (or HEIGHTxWIDTH); the mean 0 and the deviation 1,
             which shows the network images in [0, 1].
-        weights_file: the file, when it is not in the reference.
+        locations: gives the file, when it is not in the reference.
 
     Raises:
         InvalidRequest: when the file is broken, takes something else than one image, or has an operator that
             cannot be converted; when an option is unknown or malformed.
     """
-    name, _, query = reference.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    if unknown := sorted(options.keys() - set(_OPTIONS)):
-        raise InvalidRequest(f"an onnx: source has no option '{unknown[0]}': it knows {', '.join(_OPTIONS)}")
-    return read(weights_file or Path(name), options)
+    name, asked = options.split(reference, "onnx", options.IMAGE_OPTIONS)
+    return read(locations.given or Path(name), asked)
 
 
-def read(file: Path, options: dict[str, str]) -> Network:
+def read(file: Path, asked: Mapping[str, str]) -> Network:
     """The network in a file, shown images by these options (see `load`)."""
     graph = onnx_convert.read(file)
-    height, width = _size(options.get("size"), graph)
-    interpolation = options.get("interpolation", "bilinear")
-    if interpolation not in {"bilinear", "bicubic"}:
-        raise InvalidRequest(f"'{interpolation}' is no interpolation: write bilinear or bicubic")
+    height, width = _size(asked.get("size"), graph)
     reader = MapReader(height, width, prefix_tokens=None)
     module = onnx_convert.to_module(graph)
     return Network(
@@ -54,13 +47,7 @@ def read(file: Path, options: dict[str, str]) -> Network:
         weights_digest=weights.digest_files(graph.files),
         family="onnx",
         aliases=(file.stem.lower(),),
-        preprocessing=Preprocessing(
-            height,
-            width,
-            mean=_three("mean", options.get("mean", "0")),
-            std=_three("std", options.get("std", "1")),
-            interpolation="bicubic" if interpolation == "bicubic" else "bilinear",
-        ),
+        preprocessing=options.preprocessing(asked, height, width),
         to_maps=reader,
         details={"producer": graph.producer, "opset": graph.opset},
     )
@@ -68,12 +55,7 @@ def read(file: Path, options: dict[str, str]) -> Network:
 
 def _size(text: str | None, graph: onnx_convert.ImageGraph) -> tuple[int, int]:
     """Height and width of the input: the graph's where it fixes them, else as asked."""
-    asked = (None, None)
-    if text is not None:
-        sides = text.lower().split("x")
-        if len(sides) not in {1, 2} or not all(side.isdigit() and int(side) > 0 for side in sides):
-            raise InvalidRequest(f"'{text}' is no size: write size=224 or size=HEIGHTxWIDTH")
-        asked = (int(sides[0]), int(sides[-1]))
+    asked = (None, None) if text is None else options.size(text)
     for fixed, wanted in zip((graph.height, graph.width), asked, strict=True):
         if fixed and wanted and fixed != wanted:
             raise InvalidRequest(f"{graph.name} takes images of {graph.height}x{graph.width}, not {text}")
@@ -81,19 +63,6 @@ def _size(text: str | None, graph: onnx_convert.ImageGraph) -> tuple[int, int]:
         graph.height or asked[0] or _DEFAULT_SIZE,
         graph.width or asked[1] or _DEFAULT_SIZE,
     )
-
-
-def _three(option: str, text: str) -> tuple[float, float, float]:
-    """One number for all channels, or three."""
-    try:
-        numbers = [float(number) for number in text.split(",")]
-        if option == "std" and not all(number > 0 for number in numbers):
-            raise ValueError(text)
-        red, green, blue = numbers * 3 if len(numbers) == 1 else numbers
-    except ValueError:
-        rule = "positive numbers" if option == "std" else "numbers"
-        raise InvalidRequest(f"{option}={text} is neither one nor three {rule}: write {option}=0.5") from None
-    return red, green, blue
 
 
 def _default_layers(graph: onnx_convert.ImageGraph, module: fx.GraphModule, reader: MapReader) -> tuple[str, ...]:

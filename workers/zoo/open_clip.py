@@ -12,9 +12,10 @@ from open_clip.convert import convert_state_dict
 from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
-from workers.zoo import hub, weights
 from workers.zoo import timm as timm_source
+from workers.zoo import weights
 from workers.zoo.base import Network, Preprocessing
+from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
 
 # The image tower cannot be built without a text tower: this one is small, and is dropped at once.
@@ -33,7 +34,7 @@ class ImageTower(nn.Module):
         return self.visual(images)
 
 
-def load(reference: str, weights_file: Path | None) -> Network:
+def load(reference: str, locations: Locations) -> Network:
     """The image tower of `model` or `model/pretraining`.
 
     Raises:
@@ -46,7 +47,7 @@ def load(reference: str, weights_file: Path | None) -> Network:
         hint = f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
         raise InvalidRequest(f"OpenCLIP has no model '{name}': {hint}", model=name)
     pretrained = open_clip.get_pretrained_cfg(name, tag) if tag else {}
-    file = weights_file or _from_hub(name, tag, pretrained)
+    file = locations.given or _file(name, tag, pretrained, locations)
     model = _build(config, pretrained)
     _fit(model, file, name)
     tower = ImageTower(model.visual)
@@ -74,7 +75,7 @@ def _aliases(name: str, tag: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(alias.lower() for alias in names))
 
 
-def _from_hub(name: str, tag: str, pretrained: dict[str, Any]) -> Path:
+def _file(name: str, tag: str, pretrained: dict[str, Any], locations: Locations) -> Path:
     if not pretrained:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name))
         if not tags:
@@ -83,11 +84,11 @@ def _from_hub(name: str, tag: str, pretrained: dict[str, Any]) -> Path:
         raise InvalidRequest(
             f"OpenCLIP {trouble}: write open_clip:{name}/TAG with one of {tags}, or pass --weights FILE", model=name
         )
-    mend = f"pass --weights FILE with the weights of {name}/{tag}"
     if location := pretrained.get("hf_hub"):
         repository, _, file = location.rpartition("/")
-        return hub.repository_file(repository, _candidates(file), mend)
-    return hub.url_file(pretrained["url"], Path("~/.cache/clip").expanduser(), mend)
+        return locations.file(_candidates(file), of=f"{name}/{tag}", repository=repository)
+    url = pretrained["url"]
+    return locations.file((url.rpartition("/")[2],), of=f"{name}/{tag}", url=url)
 
 
 def _candidates(file: str) -> tuple[str, ...]:

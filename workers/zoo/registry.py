@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rosetta.errors import InvalidRequest
+from workers.zoo.locations import Locations
 
 if TYPE_CHECKING:
-    from workers.zoo.base import Network
+    from workers.zoo.base import ModelSource, Network
 
-# The scheme and the module that follows `ModelSource`: it has `load(reference, weights)`.
+# A package adds a scheme of its own by an entry point in this group, named as the scheme (docs/plugins.md).
+GROUP = "rosetta.sources"
+# The scheme and the module that follows `ModelSource`: it has `load(reference, locations)`.
 SOURCES = {
     "demo": "workers.zoo.demo",
     "onnx": "workers.zoo.onnx_graph",
@@ -20,7 +26,7 @@ SOURCES = {
 }
 
 
-def load(source: str, weights: Path | None = None) -> Network:
+def load(source: str, weights: Path | None = None, folders: Sequence[Path] = ()) -> Network:
     """The network that a source URI names, in evaluation mode, in float32, without gradients.
 
     Its `layers` are empty when the source's rule finds none: then the caller has to name some.
@@ -29,15 +35,52 @@ def load(source: str, weights: Path | None = None) -> Network:
 
     Args:
         source: `scheme:reference`; a path in it was resolved inside the weights folders.
-        weights: a weight file that overrides the source's own; None: the hub's cache.
+        weights: a weight file that overrides the source's own.
+        folders: where else weight files may lie, before the hub's cache.
 
     Raises:
         InvalidRequest: when the scheme is unknown, or for the source's own reasons (see `ModelSource.load`).
     """
     scheme, separator, reference = source.partition(":")
-    if not separator or scheme not in SOURCES:
-        known = ", ".join(f"{name}:" for name in SOURCES)
+    found = _source(scheme) if separator else None
+    if found is None:
+        known = ", ".join(f"{name}:" for name in (*SOURCES, *_plugins()))
         raise InvalidRequest(f"'{source}' names no source of models: begin it with one of {known}", source=source)
-    network: Network = import_module(SOURCES[scheme]).load(reference, weights)
+    network = found.load(reference, Locations(weights, tuple(folders)))
     network.module.eval().requires_grad_(False).float()
     return network
+
+
+def _source(scheme: str) -> ModelSource | None:
+    """What loads a scheme's networks; our own schemes cannot be taken by a plugin. None: an unknown scheme.
+
+    Raises:
+        InvalidRequest: when a plugin is broken.
+    """
+    if scheme in SOURCES:
+        source: ModelSource = import_module(SOURCES[scheme])  # type: ignore[assignment]
+        return source
+    plugin = _plugins().get(scheme)
+    if plugin is None:
+        return None
+    try:
+        loaded = plugin.load()
+    except Exception as error:  # a stranger's code may raise anything
+        raise InvalidRequest(
+            f"the plugin of '{scheme}:' ({plugin.value}) cannot be imported ({type(error).__name__}: {error}): "
+            "update or uninstall its package",
+            scheme=scheme,
+        ) from error
+    if not callable(getattr(loaded, "load", None)):
+        raise InvalidRequest(
+            f"the plugin of '{scheme}:' ({plugin.value}) has no load(reference, locations): update its package",
+            scheme=scheme,
+        )
+    found: ModelSource = loaded
+    return found
+
+
+@cache
+def _plugins() -> dict[str, EntryPoint]:
+    """The installed plugins by scheme."""
+    return {point.name: point for point in entry_points(group=GROUP)}

@@ -15,8 +15,9 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from rosetta.errors import InvalidRequest
-from workers.zoo import hub, weights
+from workers.zoo import weights
 from workers.zoo.base import Network, Preprocessing
+from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
 
 # A pretraining names the family where it tells more than the architecture does: `vit_base_patch16_224.mae`.
@@ -24,7 +25,7 @@ _PRETRAININGS = ("clip", "dino", "mae")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def load(reference: str, weights_file: Path | None) -> Network:
+def load(reference: str, locations: Locations) -> Network:
     """The timm network `architecture` or `architecture.tag`.
 
     Raises:
@@ -36,7 +37,7 @@ def load(reference: str, weights_file: Path | None) -> Network:
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
         raise InvalidRequest(f"timm has no architecture '{architecture}': {hint}", architecture=architecture)
     config = _published(reference)
-    if config is None and weights_file is None:
+    if config is None and locations.given is None:
         tags = ", ".join(timm.list_pretrained(f"{architecture}.*"))
         if not tags:
             raise InvalidRequest(f"timm publishes no weights of {architecture}: pass --weights FILE")
@@ -44,7 +45,7 @@ def load(reference: str, weights_file: Path | None) -> Network:
             f"timm has no weights {tag!r} of {architecture}: write one of {tags}, or pass --weights FILE",
             architecture=architecture,
         )
-    file = weights_file or _from_hub(reference, config)
+    file = _file(reference, config, locations)
     module = _with_weights(reference if config else architecture, file)
     return network(module, reference, weights.digest_files([file]))
 
@@ -98,17 +99,15 @@ def network(module: nn.Module, reference: str, digest: str) -> Network:
     )
 
 
-def _from_hub(reference: str, config: PretrainedCfg) -> Path:
-    mend = f"pass --weights FILE with the weights of {reference}"
-    if config.hf_hub_id:
+def _file(reference: str, config: PretrainedCfg | None, locations: Locations) -> Path:
+    if config and config.hf_hub_id:
         # An id that ends in a slash stands for the model's full name there.
         full_name = f"{config.architecture}.{config.tag}" if config.tag else config.architecture
         repository = config.hf_hub_id + (full_name if config.hf_hub_id.endswith("/") else "")
         names = (config.hf_hub_filename,) if config.hf_hub_filename else _HUB_FILES
-        return hub.repository_file(repository, names, mend)
-    if config.url:
-        return hub.url_file(config.url, Path(torch.hub.get_dir()) / "checkpoints", mend)
-    raise InvalidRequest(f"timm publishes no weights for {reference}: {mend}")
+        return locations.file(names, of=reference, repository=repository)
+    name = config.url.rpartition("/")[2] if config and config.url else f"{reference}.safetensors"
+    return locations.file((name,), of=reference, url=config.url if config else None)
 
 
 def _with_weights(name: str, file: Path) -> nn.Module:

@@ -84,7 +84,13 @@ def test_a_generator(engine, run):
     model, shapes, _ = stored(engine, "gen")
     assert shapes == [("1", 4, 4, 4, 0)]
     assert (model.family, model.aliases, model.is_generator) == ("tiny", ["small"], True)
-    assert model.details["latents"] == {"dimensions": 6, "height": 8, "width": 8, "classes": 3}
+    assert model.details["latents"] == {
+        "dimensions": 6,
+        "height": 8,
+        "width": 8,
+        "classes": 3,
+        "styles": None,
+    }
 
 
 def test_globs_take_what_runs_in_forward_order(engine, run):

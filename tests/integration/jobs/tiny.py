@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
 from workers.zoo.base import LatentSpace, Network, Preprocessing
+from workers.zoo.locations import Locations
 
 loads: list[str] = []
 
@@ -47,10 +47,11 @@ class Two(nn.Module):
         return images, images
 
 
-def load(reference: str, weights: Path | None) -> Network:
+def load(reference: str, locations: Locations) -> Network:
     loads.append(reference)
     torch.manual_seed(0)
-    digest = hashlib.sha256(weights.read_bytes() if weights else reference.encode()).hexdigest()
+    given = locations.given
+    digest = hashlib.sha256(given.read_bytes() if given else reference.encode()).hexdigest()
     if reference == "generator":
         module = nn.Sequential(nn.ConvTranspose2d(6, 4, 4), nn.ReLU(), nn.ConvTranspose2d(4, 3, 4, 2, 1), nn.Tanh())
         return Network(
@@ -61,7 +62,7 @@ def load(reference: str, weights: Path | None) -> Network:
             aliases=("small",),
             latents=LatentSpace(dimensions=6, height=8, width=8, classes=3),
             images=lambda output: (output + 1) / 2,
-            inputs=lambda z, classes: (z[:, :, None, None] + classes[:, None, None, None],),
+            inputs=lambda latents: (latents.values[:, :, None, None] + latents.classes[:, None, None, None],),
         )
     networks = {"nested": (Nested, ("first", "second", "last")), "odd": (Odd, ("sound",))}
     if reference not in networks:

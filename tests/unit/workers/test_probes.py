@@ -22,34 +22,34 @@ class TestLatents:
     @pytest.mark.parametrize("options", [{}, {"truncation": 0.5}])
     def test_any_split_gives_the_same_images(self, options):
         source = probes.GeneratorProbes(generator(classes=7), seed=3, count=30, **options)
-        z, classes = source.latents(range(30))
+        whole = source.latents(range(30))
         parts = [source.latents(indices) for indices in (range(4), range(4, 5), range(5, 30))]
-        assert torch.equal(torch.cat([part[0] for part in parts]), z)
-        assert torch.equal(torch.cat([part[1] for part in parts]), classes)
+        assert torch.equal(torch.cat([part.values for part in parts]), whole.values)
+        assert torch.equal(torch.cat([part.classes for part in parts]), whole.classes)
         backwards = source.latents(range(29, -1, -1))
-        assert torch.equal(backwards[0].flip(0), z)
+        assert torch.equal(backwards.values.flip(0), whole.values)
 
     def test_shapes_and_types(self):
-        z, classes = probes.GeneratorProbes(generator(), seed=0, count=5).latents(range(5))
-        assert (z.shape, z.dtype, classes) == ((5, 20), torch.float32, None)
-        z, classes = probes.GeneratorProbes(generator(classes=7), seed=0, count=5).latents([])
-        assert (z.shape, classes.shape, classes.dtype) == ((0, 20), (0,), torch.int64)
+        drawn = probes.GeneratorProbes(generator(), seed=0, count=5).latents(range(5))
+        assert (drawn.values.shape, drawn.values.dtype, drawn.classes) == ((5, 20), torch.float32, None)
+        drawn = probes.GeneratorProbes(generator(classes=7), seed=0, count=5).latents([])
+        assert (drawn.values.shape, drawn.classes.shape, drawn.classes.dtype) == ((0, 20), (0,), torch.int64)
 
     def test_the_global_generator_plays_no_part(self):
         source = probes.GeneratorProbes(generator(), seed=0, count=5)
         torch.manual_seed(1)
-        first, _ = source.latents(range(5))
+        first = source.latents(range(5)).values
         torch.manual_seed(2)
-        assert torch.equal(source.latents(range(5))[0], first)
+        assert torch.equal(source.latents(range(5)).values, first)
 
     def test_seeds_and_images_differ(self):
         z = torch.cat(
-            [probes.GeneratorProbes(generator(), seed=s, count=3).latents(range(3))[0] for s in (0, 1, -1, 2**70)]
+            [probes.GeneratorProbes(generator(), seed=s, count=3).latents(range(3)).values for s in (0, 1, -1, 2**70)]
         )
         assert len(z.unique(dim=0)) == 12
 
     def test_they_are_normal(self):
-        z, _ = probes.GeneratorProbes(generator(dimensions=1000), seed=0, count=50).latents(range(50))
+        z = probes.GeneratorProbes(generator(dimensions=1000), seed=0, count=50).latents(range(50)).values
         assert abs(z.mean()) < 0.02
         assert abs(z.std() - 1) < 0.02
         assert z.abs().max() > 3
@@ -57,7 +57,9 @@ class TestLatents:
     @pytest.mark.parametrize("truncation", [1.0, 0.4])
     def test_truncated_they_are_the_normal_distribution_cut_at_two(self, truncation):
         source = probes.GeneratorProbes(generator(dimensions=1000), seed=0, count=50, truncation=truncation)
-        z, _ = source.latents(range(50))
+        drawn = source.latents(range(50))
+        z = drawn.values
+        assert drawn.truncation == truncation
         assert z.dtype == torch.float32
         assert z.abs().max() <= 2 * truncation
         assert z.abs().max() > 1.99 * truncation
@@ -65,11 +67,18 @@ class TestLatents:
 
     def test_a_class_is_everywhere_and_draws_the_same_z(self):
         one = probes.GeneratorProbes(generator(classes=7), seed=0, count=9, class_index=3)
-        z, classes = one.latents(range(9))
-        assert classes.tolist() == [3] * 9
-        drawn, several = probes.GeneratorProbes(generator(classes=7), seed=0, count=9).latents(range(9))
-        assert torch.equal(drawn, z)
-        assert len(several.unique()) > 2
+        same = one.latents(range(9))
+        assert same.classes.tolist() == [3] * 9
+        drawn = probes.GeneratorProbes(generator(classes=7), seed=0, count=9).latents(range(9))
+        assert torch.equal(drawn.values, same.values)
+        assert len(drawn.classes.unique()) > 2
+
+    def test_of_styles_the_truncation_does_not_cut_z(self):
+        spaces = [generator(dimensions=1000), generator(dimensions=1000, styles=(4, 8))]
+        plain, styled = (probes.GeneratorProbes(space, seed=0, count=5, truncation=0.5) for space in spaces)
+        assert plain.latents(range(5)).values.abs().max() <= 1
+        assert styled.latents(range(5)).values.abs().max() > 2
+        assert styled.latents(range(5)).truncation == 0.5
 
     @pytest.mark.parametrize(
         ("space", "options", "message"),

@@ -40,8 +40,7 @@ def test_the_stages_of_each_network(networks):
 
 def test_the_generators_units_and_images(networks):
     network = networks["dcgan-faces"]
-    z, classes = probes.GeneratorProbes(network, seed=0, count=8).latents(range(8))
-    inputs = network.inputs(z, classes)
+    inputs = network.inputs(probes.GeneratorProbes(network, seed=0, count=8).latents(range(8)))
     found = {layer: found.shape[1:] for layer, found in maps(network, *inputs).items()}
     assert {layer: tuple(shape) for layer, shape in found.items()} == {
         "main.2": (512, 4, 4), "main.5": (256, 8, 8), "main.8": (128, 16, 16), "main.11": (64, 32, 32)

@@ -68,5 +68,5 @@ def test_a_repository_without_the_file(cache, monkeypatch):
 def test_a_url_is_looked_for_in_its_cache(tmp_path, cache):
     (tmp_path / "w.pth").write_bytes(b"x")
     assert hub.url_file("https://host/folder/w.pth", tmp_path, "mend") == tmp_path / "w.pth"
-    with pytest.raises(InvalidRequest, match=r"v.pth are not in .*put the file there, or pass --weights FILE"):
+    with pytest.raises(InvalidRequest, match=r"v.pth are not in .*pass --weights FILE"):
         hub.url_file("https://host/folder/v.pth", tmp_path, "pass --weights FILE")
