@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import fx, nn
+from torch import fx
 
 from rosetta.errors import InvalidRequest
-from workers.zoo import onnx_convert, onnx_layers, options, weights
-from workers.zoo.base import LayerError, Network
+from workers.zoo import default_layers, onnx_convert, onnx_layers, options, weights
+from workers.zoo.base import Network
 from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
 
@@ -66,35 +64,6 @@ def _size(text: str | None, graph: onnx_convert.ImageGraph) -> tuple[int, int]:
 
 
 def _default_layers(graph: onnx_convert.ImageGraph, module: fx.GraphModule, reader: MapReader) -> tuple[str, ...]:
-    """The last activation at each scale, and every activation on tokens (see `onnx_layers.choose`).
-
-    The network runs once, on a batch of two, which also shows that its batch is not fixed.
-    """
-    seen: dict[str, onnx_layers.Seen] = {}
-
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            try:
-                maps = reader(name, output)
-            except LayerError:
-                return
-            if maps.shape[0] == 2:  # windows of a picture are no images
-                seen[name] = onnx_layers.Seen(maps.shape[2], maps.shape[3], tokens=output.ndim == 3)
-
-        return note
-
-    names = onnx_layers.activations(graph)
-    handles = [module.get_submodule(name).register_forward_hook(hook(name)) for name in names]
-    try:
-        with torch.inference_mode():
-            module(torch.full((2, 3, reader.height, reader.width), 0.5))
-    except Exception as error:
-        raise InvalidRequest(
-            f"{graph.name} does not run on a batch of two {reader.height}x{reader.width} images "
-            f"({' '.join(str(error).split())[:160]}): export it with a dynamic batch, or give its size as ?size=",
-            file=graph.name,
-        ) from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    return onnx_layers.choose(seen, reader.height, reader.width)
+    """The last activation at each scale, and every activation on tokens (see `default_layers.choose`)."""
+    seen = default_layers.observe(module, onnx_layers.activations(graph), reader, graph.name)
+    return default_layers.choose(seen, reader.height, reader.width)
