@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from workers.mining.exemplars import Exemplars
 from workers.mining.layout import ModelLayout, noise_layout
 from workers.mining.mining_pass import MiningPass, PairState
 from workers.mining.neighbours import Neighbours, best_buddies, reciprocal_ranks
@@ -53,6 +54,7 @@ class Profile:
         mean, std, minimum, maximum: float64 [U], at the units' own grids.
         dead: bool [U].
         sketches: float16 [U, D], NaN rows for dead units; None when they were not asked for.
+        by_maximum, by_mean: exemplars, taken along with the sketches; else None.
     """
 
     mean: Tensor
@@ -61,6 +63,8 @@ class Profile:
     maximum: Tensor
     dead: Tensor
     sketches: Tensor | None
+    by_maximum: Exemplars | None = None
+    by_mean: Exemplars | None = None
 
 
 class Miner:
@@ -154,6 +158,8 @@ class Miner:
         for place in running.part.models:
             if place not in self._profiles:
                 self._profiles[place] = Profile(**running.unit_moments(place), sketches=self._sketches.get(place))
+            if (found := running.exemplars(place)) and self._profiles[place].by_maximum is None:
+                self._profiles[place] = replace(self._profiles[place], by_maximum=found[0], by_mean=found[1])
         running.fill_sketches(self._sketches)
         running.fill_pairs(self._pairs)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from workers.mining.exemplars import Exemplars
 from workers.mining.layout import ModelLayout
 from workers.mining.neighbours import TopNeighbours
 from workers.mining.plan import Block, Pass
@@ -55,7 +56,15 @@ class MiningPass:
                 partners[block.first].append(models[block.second])
                 partners[block.second].append(models[block.first])
         self._streams = {
-            place: ModelStream(models[place], partners[place], shifts[place], part.batch, permutations, device)
+            place: ModelStream(
+                models[place],
+                partners[place],
+                shifts[place],
+                part.batch,
+                permutations,
+                device,
+                exemplars=place in sketched,
+            )
             for place in part.models
         }
         self._noise = (
@@ -112,6 +121,16 @@ class MiningPass:
             name: torch.cat([getattr(group, name) for group in groups]).cpu()[by_number]
             for name in ("mean", "std", "minimum", "maximum", "dead")
         }
+
+    def exemplars(self, place: int) -> tuple[Exemplars, Exemplars] | None:
+        """By maximum and by mean, of all units by number; None where this pass took no sketch of the model."""
+        stream = self._streams[place]
+        found = stream.exemplars()
+        if found is None:
+            return None
+        by_number = torch.argsort(stream.layout.numbers)
+        by_maximum, by_mean = (Exemplars(one.images.cpu()[by_number], one.values.cpu()[by_number]) for one in found)
+        return by_maximum, by_mean
 
     def fill_pairs(self, states: Mapping[tuple[int, int], PairState]) -> None:
         """Hand each block's r, and its null's, to its pair."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from workers.mining.buffers import GroupBuffer
 from workers.mining.errors import NonFiniteError, ShapeError
+from workers.mining.exemplars import KEEP, Exemplars, TopImages
 from workers.mining.layout import Group, ModelLayout
 from workers.mining.moments import GroupMoments, Moments
 from workers.mining.plan import common_grids, joint_grids
@@ -47,6 +48,8 @@ class ModelStream:
         batch: int,
         history: int,
         device: torch.device,
+        *,
+        exemplars: bool = False,
     ) -> None:
         """Allocate.
 
@@ -57,6 +60,7 @@ class ModelStream:
             batch: most images at once.
             history: how many preceding images the null needs.
             device: where.
+            exemplars: whether to take them.
         """
         self.layout, self._shifts = layout, shifts
         self.buffers = [
@@ -66,6 +70,11 @@ class ModelStream:
         self.moments = [
             Moments(group.grid, group.channels, grids, device)
             for group, grids in zip(layout.groups, joint_grids(layout, partners), strict=True)
+        ]
+        self._tops = [
+            [TopImages(group.channels, KEEP, device) for _ in ("maximum", "mean")]
+            for group in layout.groups
+            if exemplars
         ]
         self._device = device
         self._shapes = {layer.name: layer for layer in layout.layers}
@@ -98,6 +107,20 @@ class ModelStream:
             if not moments.finite:
                 self._blame(buffer, positions)
             buffer.shrink(images)
+        for buffer, (by_maximum, by_mean) in zip(self.buffers, self._tops, strict=False):
+            maps = buffer.batch(images).flatten(1, 2)
+            by_maximum.update(maps.amax(1), positions)
+            by_mean.update(maps.mean(1), positions)
+
+    def exemplars(self) -> tuple[Exemplars, Exemplars] | None:
+        """By maximum and by mean, in group order; None when they were not asked for."""
+        if not self._tops:
+            return None
+        shift = torch.cat([self._shifts.group(group) for group in self.layout.groups])[:, None]
+        return tuple(
+            Exemplars(torch.cat([one.images for one in found]), torch.cat([one.values for one in found]) + shift)
+            for found in ([tops[measure].result() for tops in self._tops] for measure in (0, 1))
+        )  # type: ignore[return-value]  # two
 
     def unit_moments(self) -> list[GroupMoments]:
         """What the units showed so far, by group."""
