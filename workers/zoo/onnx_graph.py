@@ -7,13 +7,10 @@ from pathlib import Path
 
 from torch import fx
 
-from rosetta.errors import InvalidRequest
 from workers.zoo import default_layers, onnx_convert, onnx_layers, options, weights
 from workers.zoo.base import Network
 from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
-
-_DEFAULT_SIZE = 224
 
 
 def load(reference: str, locations: Locations) -> Network:
@@ -36,7 +33,7 @@ def load(reference: str, locations: Locations) -> Network:
 def read(file: Path, asked: Mapping[str, str]) -> Network:
     """The network in a file, shown images by these options (see `load`)."""
     graph = onnx_convert.read(file)
-    height, width = _size(asked.get("size"), graph)
+    height, width = options.image_size(asked, (graph.height, graph.width), graph.name)
     reader = MapReader(height, width, prefix_tokens=None)
     module = onnx_convert.to_module(graph)
     return Network(
@@ -48,18 +45,6 @@ def read(file: Path, asked: Mapping[str, str]) -> Network:
         preprocessing=options.preprocessing(asked, height, width),
         to_maps=reader,
         details={"producer": graph.producer, "opset": graph.opset},
-    )
-
-
-def _size(text: str | None, graph: onnx_convert.ImageGraph) -> tuple[int, int]:
-    """Height and width of the input: the graph's where it fixes them, else as asked."""
-    asked = (None, None) if text is None else options.size(text)
-    for fixed, wanted in zip((graph.height, graph.width), asked, strict=True):
-        if fixed and wanted and fixed != wanted:
-            raise InvalidRequest(f"{graph.name} takes images of {graph.height}x{graph.width}, not {text}")
-    return (
-        graph.height or asked[0] or _DEFAULT_SIZE,
-        graph.width or asked[1] or _DEFAULT_SIZE,
     )
 
 

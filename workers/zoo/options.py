@@ -38,6 +38,22 @@ def size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def image_size(
+    options: Mapping[str, str], fixed: tuple[int | None, int | None], file: str, usual: int = 224
+) -> tuple[int, int]:
+    """Height and width of a network's input: the file's where it fixes them, else as asked, else the usual ones.
+
+    Raises:
+        InvalidRequest: when the file fixes another size than the one that is asked for.
+    """
+    asked = size(options["size"]) if "size" in options else (None, None)
+    for own, wanted in zip(fixed, asked, strict=True):
+        if own and wanted and own != wanted:
+            height, width = (side or "?" for side in fixed)
+            raise InvalidRequest(f"{file} takes images of {height}x{width}, not {options['size']}")
+    return fixed[0] or asked[0] or usual, fixed[1] or asked[1] or usual
+
+
 def colours(option: str, text: str) -> tuple[float, float, float]:
     """Three numbers, one a channel, from `0.5` or `0.485,0.456,0.406`; of `std`, positive ones.
 

@@ -20,6 +20,7 @@ GROUP = "rosetta.sources"
 # The scheme and the module that follows `ModelSource`: it has `load(reference, locations)`.
 SOURCES = {
     "demo": "workers.zoo.demo",
+    "export": "workers.zoo.export",
     "onnx": "workers.zoo.onnx_graph",
     "open_clip": "workers.zoo.open_clip",
     "timm": "workers.zoo.timm",
