@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -34,7 +35,7 @@ def choose(module: nn.Module, globs: Sequence[str], source: str) -> list[str]:
             near = suggest(glob, paths) or [name for name, _ in module.named_children()][:8]
             raise InvalidRequest(
                 f"no layer fits '{glob}'; the nearest of the {len(paths)} module paths are {', '.join(near)}; "
-                f"`from workers.zoo.registry import load; print(load('{source}').module)` shows the tree",
+                f"`rosetta models layers {shlex.quote(source)}` shows the tree",
                 layer=glob,
                 suggestions=near,
             )
@@ -54,27 +55,48 @@ def trace(network: Network, layers: Sequence[str], model: str) -> list[LayerShap
         LayerError: when a layer's output cannot be read as maps.
     """
     shapes: list[LayerShape] = []
-    to_maps = network.to_maps or plain_maps
 
     def consume(layer: str, output: Any) -> None:
-        maps = to_maps(layer, output)
-        if maps.shape[0] != 1:
-            raise LayerError(
-                f"layer '{layer}' gives {maps.shape[0]} maps for one image: record another layer", layer=layer
-            )
+        maps = maps_of_one(network, layer, output)
         _check_finite(maps, f"model '{model}', layer '{layer}'")
         shapes.append(LayerShape(layer, *maps.shape[1:]))
 
     with torch.inference_mode(), Recorder(network.module, layers, consume) as recorder:
         if network.latents is None:
-            recorder.run(_gray_image(network))
+            recorder.run(*trial_inputs(network))
         else:
-            _check_images(network, network.latents, recorder.run_whole(*_latent(network, network.latents)), model)
+            _check_images(network, network.latents, recorder.run_whole(*trial_inputs(network)), model)
     if not shapes:
         raise InvalidRequest(
             f"the forward pass of model '{model}' runs none of the layers {', '.join(layers[:8])}: record others"
         )
     return shapes
+
+
+def maps_of_one(network: Network, layer: str, output: Any) -> Tensor:
+    """A layer's maps `[1, C, H, W]` in a pass over one image.
+
+    Raises:
+        LayerError: when its output cannot be read as maps, or is not of one image.
+    """
+    maps = (network.to_maps or plain_maps)(layer, output)
+    if maps.shape[0] != 1:
+        raise LayerError(f"layer '{layer}' gives {maps.shape[0]} maps for one image: record another layer", layer=layer)
+    return maps
+
+
+def trial_inputs(network: Network) -> tuple[Any, ...]:
+    """The arguments of the network's module for a trial pass: a gray image, one latent, or the first position.
+
+    They are always the same, on the module's device.
+    """
+    device = next((parameter.device for parameter in network.module.parameters()), torch.device("cpu"))
+    if network.recording is not None:
+        return (torch.zeros(1, dtype=torch.int64, device=device),)
+    if network.latents is not None:
+        return _latent(network, network.latents, device)
+    assert network.preprocessing is not None  # what is neither a generator nor a recording has it (workers.zoo.base)
+    return (_gray_image(network.preprocessing, device),)
 
 
 def _check_finite(maps: Tensor, where: str) -> None:
@@ -95,23 +117,16 @@ def _check_images(network: Network, space: LatentSpace, output: Any, model: str)
         )
 
 
-def _device(module: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
-
-
-def _gray_image(network: Network) -> Tensor:
+def _gray_image(taken: Preprocessing, device: torch.device) -> Tensor:
     """A gray image as the network's input, float32 [1, 3, H, W]."""
-    taken: Preprocessing | None = network.preprocessing
-    assert taken is not None  # what is no generator has it (workers.zoo.base)
     mean, std = torch.tensor(taken.mean), torch.tensor(taken.std)
     pixel = ((0.5 - mean) / std).view(1, 3, 1, 1)
-    return pixel.expand(1, 3, taken.height, taken.width).contiguous().to(_device(network.module))
+    return pixel.expand(1, 3, taken.height, taken.width).contiguous().to(device)
 
 
-def _latent(network: Network, space: LatentSpace) -> tuple[Any, ...]:
-    """One latent, always the same, as the arguments of the generator's module."""
+def _latent(network: Network, space: LatentSpace, device: torch.device) -> tuple[Any, ...]:
+    """One latent as the arguments of the generator's module."""
     assert network.inputs is not None  # a generator has it (workers.zoo.base)
-    device = _device(network.module)
     z = torch.randn(1, space.dimensions, generator=torch.Generator().manual_seed(0)).to(device)
     classes = None if space.classes is None else torch.zeros(1, dtype=torch.int64, device=device)
     return network.inputs(Latents(z, classes=classes))

@@ -51,7 +51,7 @@ class MapReader:
             if maps is not None:
                 return maps
         raise LayerError(
-            f"layer '{layer}' gives {_describe(output)}, "
+            f"layer '{layer}' gives {describe(output)}, "
             "which is neither maps, tokens on a grid nor a vector: record another layer",
             layer=layer,
         )
@@ -104,7 +104,8 @@ def _no_maps(output: Tensor) -> None:
     return None
 
 
-def _describe(output: Any) -> str:
+def describe(output: Any) -> str:
+    """What an output is that is no maps, in words: its type, its shape, how many there are."""
     if isinstance(output, Tensor):
         kind = "" if output.is_floating_point() else f" of {str(output.dtype).removeprefix('torch.')}"
         return f"a tensor{kind} of shape {list(output.shape)}"
@@ -122,6 +123,6 @@ def plain_maps(layer: str, output: Any) -> Tensor:
     if isinstance(output, Tensor) and output.is_floating_point() and output.ndim in {2, 4}:
         return output if output.ndim == 4 else output[:, :, None, None]
     raise LayerError(
-        f"layer '{layer}' gives {_describe(output)}, which is neither maps nor a vector: record another layer",
+        f"layer '{layer}' gives {describe(output)}, which is neither maps nor a vector: record another layer",
         layer=layer,
     )
