@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Check, Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
+from rosetta.results import Check, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, AsyncTransport, Endpoint
 from rosetta.waiting import get_job
@@ -127,6 +127,43 @@ class AsyncClient:
             return job
         await job.wait(progress=progress)
         return await self.model(name)
+
+    @overload
+    async def layers(
+        self,
+        source: str,
+        weights: str | Path | None = None,
+        layers: Sequence[str] | str | None = None,
+        *,
+        wait: Literal[True] = True,
+        progress: bool = True,
+    ) -> Rows[Module]: ...
+    @overload
+    async def layers(
+        self,
+        source: str,
+        weights: str | Path | None = None,
+        layers: Sequence[str] | str | None = None,
+        *,
+        wait: Literal[False],
+        progress: bool = True,
+    ) -> AsyncJobHandle: ...
+    async def layers(
+        self,
+        source: str,
+        weights: str | Path | None = None,
+        layers: Sequence[str] | str | None = None,
+        *,
+        wait: bool = True,
+        progress: bool = True,
+    ) -> Rows[Module] | AsyncJobHandle:
+        """As `Client.layers`."""
+        operation = operations.inspect_source(source, layers=layers, weights=weights, progress=progress)
+        job = AsyncJobHandle(self._transport, await self._run(operation))
+        if not wait:
+            return job
+        await job.wait(progress=progress)
+        return operations.modules(job.last_seen)
 
     async def remove_model(self, name: str) -> None:
         """As `Client.remove_model`."""

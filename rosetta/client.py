@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, JobHandle, UnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Check, Job, JobState, Model, ModelPair, ProbeSet, SketchMatch
+from rosetta.results import Check, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, Endpoint, Transport
 from rosetta.waiting import get_job
@@ -148,6 +148,58 @@ class Client:
             return job
         job.wait(progress=progress)
         return self.model(name)
+
+    @overload
+    def layers(
+        self,
+        source: str,
+        weights: str | Path | None = None,
+        layers: Sequence[str] | str | None = None,
+        *,
+        wait: Literal[True] = True,
+        progress: bool = True,
+    ) -> Rows[Module]: ...
+    @overload
+    def layers(
+        self,
+        source: str,
+        weights: str | Path | None = None,
+        layers: Sequence[str] | str | None = None,
+        *,
+        wait: Literal[False],
+        progress: bool = True,
+    ) -> JobHandle: ...
+    def layers(
+        self,
+        source: str,
+        weights: str | Path | None = None,
+        layers: Sequence[str] | str | None = None,
+        *,
+        wait: bool = True,
+        progress: bool = True,
+    ) -> Rows[Module] | JobHandle:
+        """Every module of a network and what it gives, before anything is registered; with `wait=False` the job.
+
+        Args:
+            source: as of `add_model`.
+            weights: as of `add_model`.
+            layers: globs over module paths, to see which modules they choose; the source's own choice when left out.
+            wait: until the service has looked.
+            progress: show a bar.
+
+        Raises:
+            InvalidRequest: when the source or a file cannot be.
+            JobFailed: with the reason, such as weights that do not fit, or a glob that fits no module.
+
+        Example:
+            >>> client.layers("timm:resnet50.a1_in1k").where(lambda module: module.chosen)
+        """
+        operation = operations.inspect_source(source, layers=layers, weights=weights, progress=progress)
+        job = JobHandle(self._transport, self._run(operation))
+        if not wait:
+            return job
+        job.wait(progress=progress)
+        return operations.modules(job.last_seen)
 
     def remove_model(self, name: str) -> None:
         """Removes a model and all that was mined of it.

@@ -12,7 +12,7 @@ import msgspec
 from rosetta.addresses import UnitReference, check_model_name, parse_address, parse_unit
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest, Unavailable
-from rosetta.results import Answer, Check, Job, Match, ModelPair, Page, ProbeSet, SketchMatch, Table, Unit
+from rosetta.results import Answer, Check, Job, Match, ModelPair, Module, Page, ProbeSet, SketchMatch, Table, Unit
 from rosetta.rows import Rows, SqlRows
 from rosetta.uploads import upload_images, upload_weights
 from rosetta.wire import decode, send
@@ -96,21 +96,46 @@ def register_model(
 ) -> Operation[Job]:
     """The job that registers a model; local files were sent."""
     check_model_name(name)
+    source, reference = yield from _send_files(source, weights, progress=progress)
+    body = {
+        "name": name,
+        "source": source,
+        "layers": _names(layers),
+        "weights": reference,
+        "family": family,
+        "aliases": list(aliases),
+    }
+    return decode((yield from send(Request("POST", "/v1/models", body=body, repeatable=False))), Job)
+
+
+def inspect_source(
+    source: str, *, layers: Sequence[str] | str | None, weights: str | Path | None, progress: bool
+) -> Operation[Job]:
+    """The job that says what every module of a network gives; local files were sent."""
+    source, reference = yield from _send_files(source, weights, progress=progress)
+    body = {"source": source, "layers": _names(layers), "weights": reference}
+    return decode((yield from send(Request("POST", "/v1/sources/layers", body=body))), Job)
+
+
+def modules(job: Job) -> Rows[Module]:
+    """What an inspection found, once it is done."""
+    return Rows(msgspec.convert((job.result or {})["modules"], list[Module]), Module, "modules")
+
+
+def _send_files(source: str, weights: str | Path | None, *, progress: bool) -> Operation[tuple[str, str | None]]:
+    """Source and weights as the service knows them; those of their files that lie here were sent."""
     scheme, _, reference = source.partition(":")
     file, mark, options = reference.partition("?")  # such as onnx:FILE?size=224
     if scheme in _FILE_SCHEMES and (path := Path(file).expanduser()).is_file():
         source = f"{scheme}:{yield from upload_weights(path, progress=progress)}{mark}{options}"
     if weights is not None and (path := Path(weights).expanduser()).is_file():
         weights = yield from upload_weights(path, progress=progress)
-    body = {
-        "name": name,
-        "source": source,
-        "layers": [layers] if isinstance(layers, str) else list(layers) if layers is not None else None,
-        "weights": None if weights is None else str(weights),
-        "family": family,
-        "aliases": list(aliases),
-    }
-    return decode((yield from send(Request("POST", "/v1/models", body=body, repeatable=False))), Job)
+    return source, None if weights is None else str(weights)
+
+
+def _names(several: Sequence[str] | str | None) -> list[str] | None:
+    """Names that may be one or none."""
+    return [several] if isinstance(several, str) else list(several) if several is not None else None
 
 
 def add_probe(

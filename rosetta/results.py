@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "mine"]
+JobKind = Literal["register", "inspect", "mine"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,25 @@ class Model:
     created_at: datetime
     details: dict[str, Any] = field(default_factory=dict)
     layers: tuple[Layer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of a network that need not be registered, and what it gave in one pass over one image.
+
+    It gave maps of `channels` x `height` x `width`, and each channel would be a unit; null: it cannot be recorded, and
+    `why_not` says what it gave instead. `calls`: how often it ran in that pass; the first call is the one recorded.
+    `chosen`: by the source's own choice of layers, or by the globs that were given.
+    """
+
+    path: str
+    class_name: str
+    channels: int | None
+    height: int | None
+    width: int | None
+    calls: int
+    chosen: bool
+    why_not: str = ""
 
 
 @dataclass(frozen=True)

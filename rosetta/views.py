@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, ProbeSet, SketchMatch, UnitStatistics
+from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, Module, ProbeSet, SketchMatch, UnitStatistics
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,17 @@ def job_subject(job: Job) -> str:
     parameters = job.parameters
     if job.kind == "register":
         return str(parameters.get("name", ""))
+    if job.kind == "inspect":
+        return str(parameters.get("source", ""))
     models = parameters.get("models") or ()
     return f"{parameters.get('probe', '')}: {', '.join(map(str, models)) or 'all models'}"
+
+
+def maps_cell(module: Module) -> str:
+    """What a module gives: channels x height x width, or why it cannot be recorded."""
+    if module.channels is None:
+        return module.why_not
+    return f"{module.channels} x {module.height} x {module.width}"
 
 
 def origin(probe_set: ProbeSet) -> str:
@@ -146,6 +155,13 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("channels", lambda row: number(row.channels), right=True),
         Column("grid", lambda row: f"{row.height}x{row.width}", right=True),
         Column("units", lambda row: f"{row.first_unit}-{row.first_unit + row.channels - 1}", right=True),
+    ),
+    Module: (
+        Column("module", lambda row: row.path),
+        Column("class", lambda row: row.class_name, optional=True),
+        Column("maps", maps_cell),
+        Column("calls", lambda row: number(row.calls), right=True, optional=True),
+        Column("layer", lambda row: "yes" if row.chosen else ""),
     ),
     UnitStatistics: (
         Column("probe set", lambda row: row.probe_set),

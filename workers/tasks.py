@@ -21,7 +21,11 @@ from workers.pipelines.context import Context
 log = logging.getLogger(__name__)
 
 # The module whose `run(context)` does a kind of job; imported when the first such job comes.
-PIPELINES = {"register": "workers.pipelines.register", "mine": "workers.pipelines.mine"}
+PIPELINES = {
+    "register": "workers.pipelines.register",
+    "inspect": "workers.pipelines.inspect",
+    "mine": "workers.pipelines.mine",
+}
 
 stopping = Event()  # set when this worker is asked to shut down
 

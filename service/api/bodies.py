@@ -28,6 +28,14 @@ class RegisterModel(_Body):
     aliases: list[str] = Field(default_factory=list)
 
 
+class InspectSource(_Body):
+    """A source to look into before it is registered; `weights` as there."""
+
+    source: str = Field(examples=["timm:resnet50.a1_in1k"])
+    weights: str | None = None
+    layers: list[str] | None = Field(None, description="globs over module paths: the modules that count as chosen")
+
+
 class ProbeImage(_Body):
     """An uploaded image: its name within the probe set, and the sha256 of its bytes."""
 

@@ -29,7 +29,7 @@ def create(
 
     Args:
         engine: of the store.
-        kind: the pipeline that does it: `register` or `mine`.
+        kind: the pipeline that does it, such as `register`.
         key: what the job is about, in words a repetition would use again.
         parameters: of the whole job.
         payloads: one a part; `images` in it, where given, is the total of the part's progress. Without any,

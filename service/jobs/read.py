@@ -31,12 +31,13 @@ def list_jobs(
     cursor: str | None = None,
     state: JobState | None = None,
 ) -> Page[Job]:
-    """Jobs, newest first.
+    """Jobs, newest first; the result of an inspection without its modules, which are many.
 
     Raises:
         InvalidRequest: when the limit or the cursor is none.
     """
-    query = _query().order_by(jobs.c.id.desc()).limit(pages.check_limit(limit) + 1)
+    brief = jobs.c.result.delete_path(["modules"])
+    query = _query(brief).order_by(jobs.c.id.desc()).limit(pages.check_limit(limit) + 1)
     if cursor is not None:
         (before,) = pages.decode_cursor(cursor, int)
         query = query.where(jobs.c.id < before)
@@ -51,7 +52,7 @@ def count_by_state(connection: sa.Connection) -> dict[str, int]:
     return {row.state: row.jobs for row in connection.execute(counted)}
 
 
-def _query() -> sa.Select[Any]:
+def _query(result: sa.ColumnElement[Any] = jobs.c.result) -> sa.Select[Any]:
     # The note of the part that is at work; of the latest finished one when none is.
     at_work = aggregate_order_by(
         job_parts.c.progress_note,
@@ -69,7 +70,9 @@ def _query() -> sa.Select[Any]:
         .lateral("progress")
     )
     elapsed = sa.func.extract("epoch", NOW - jobs.c.started_at).label("elapsed_s")
-    return sa.select(jobs, elapsed, progress.c.done, progress.c.total, progress.c.note).join(progress, sa.true())
+    columns = [*(column for column in jobs.c if column is not jobs.c.result), result.label("result")]
+    extras = [elapsed, progress.c.done, progress.c.total, progress.c.note]
+    return sa.select(*columns, *extras).join_from(jobs, progress, sa.true())
 
 
 def _job(row: sa.Row[Any]) -> Job:
