@@ -5,7 +5,7 @@ A model runs once in each part that has it, so one part is best, and parts that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.database.schema import SKETCH_DIMENSIONS
@@ -15,7 +15,7 @@ Pair = tuple[int, int]
 
 @dataclass
 class _Part:
-    bytes: int = 0
+    products: int = 0
     pairs: list[Pair] = field(default_factory=list)
     models: set[int] = field(default_factory=set)
 
@@ -26,8 +26,8 @@ class _Part:
 NULL_PERMUTATIONS = 4
 
 
-def plan_parts(pairs: Sequence[Pair], units: Mapping[int, int], budget: int) -> list[list[Pair]]:
-    """Groups of pairs whose accumulators fit the budget together.
+def plan_parts(pairs: Sequence[Pair], units: Mapping[int, int], budget: int, least: int = 1) -> list[list[Pair]]:
+    """Groups of pairs whose accumulators fit the budget together, of about the same work each.
 
     A pair that exceeds it alone is a part of its own: the engine then takes it in blocks.
 
@@ -35,27 +35,33 @@ def plan_parts(pairs: Sequence[Pair], units: Mapping[int, int], budget: int) -> 
         pairs: model ids; none twice.
         units: of each model.
         budget: bytes.
+        least: parts to make, where there are so many pairs: workers share a job by its parts.
     """
 
     def product_bytes(pair: Pair) -> int:
         first, second = (units[model] for model in pair)
         return first * second * (8 + 4 + 4 * NULL_PERMUTATIONS)
 
-    parts: list[_Part] = []
+    share = -(-sum(map(product_bytes, pairs)) // least)
+    parts = [_Part() for _ in range(min(least, len(pairs)))]
     for pair in sorted(pairs, key=lambda pair: (-product_bytes(pair), pair)):
+        need = product_bytes(pair)
         fitting = [
-            (sum(model not in part.models for model in pair), index)
+            # With the part that has its models while that leaves the others their share; else where least is.
+            (False, sum(model not in part.models for model in pair), index)
+            if part.products + need <= share
+            else (True, part.products, index)
             for index, part in enumerate(parts)
-            if part.bytes + product_bytes(pair) + _sketch_bytes(pair, part, units) <= budget
+            if not part.pairs or part.products + need + _sketch_bytes(part.models | {*pair}, units) <= budget
         ]
         if not fitting:
             parts.append(_Part())
-        part = parts[min(fitting)[1]] if fitting else parts[-1]
-        part.bytes += product_bytes(pair) + _sketch_bytes(pair, part, units)
+        part = parts[min(fitting)[-1]] if fitting else parts[-1]
+        part.products += need
         part.pairs.append(pair)
         part.models.update(pair)
     return [sorted(part.pairs) for part in parts]
 
 
-def _sketch_bytes(pair: Pair, part: _Part, units: Mapping[int, int]) -> int:
-    return sum(units[model] * SKETCH_DIMENSIONS * 8 for model in pair if model not in part.models)
+def _sketch_bytes(models: Collection[int], units: Mapping[int, int]) -> int:
+    return sum(units[model] * SKETCH_DIMENSIONS * 8 for model in models)

@@ -95,6 +95,8 @@ def submit_mine(
     probe: str,
     models: Sequence[str] | None = None,
     keep: int = 10,
+    sketch_only: bool = False,
+    parts: int = 1,
 ) -> Job:
     """The job that compares models on a probe set; a finished one when everything is stored already.
 
@@ -105,6 +107,9 @@ def submit_mine(
         probe: the probe set's name.
         models: names. None: all that fit; one: that one with every model mined on the probe set.
         keep: neighbours kept a unit and model.
+        sketch_only: compare nothing: store statistics, sketches and exemplars of each model.
+        parts: into how many parts the job is cut at least, where there is so much to do: workers share a job by
+            its parts, and a model runs once in each part that has it.
 
     Raises:
         NotFound: when there is no such probe set or model.
@@ -112,6 +117,8 @@ def submit_mine(
     """
     if not 1 <= keep <= LARGEST_KEEP:
         raise InvalidRequest(f"keep must be between 1 and {LARGEST_KEEP}, not {keep}", keep=keep)
+    if parts < 1:
+        raise InvalidRequest(f"a job has one part or more, not {parts}", parts=parts)
     with engine.connect() as connection:
         probe_set = probe_row(connection, probe)
         images = probe_set._mapping["count"]  # `.count` is a method of tuples
@@ -119,23 +126,45 @@ def submit_mine(
             raise InvalidRequest(
                 f"probe set '{probe}' has one image: a correlation takes at least 2, better 100", probe=probe
             )
-        rows, pairs = _wanted(connection, probe_set, models)
-        missing = _missing(connection, probe_set.id, pairs, keep)
         profiled = _profiled(connection, probe_set.id)
+        if sketch_only:
+            rows = _sketched(connection, probe_set, models)
+            pairs: list[Pair] = []
+        else:
+            rows, pairs = _wanted(connection, probe_set, models)
+        missing = _missing(connection, probe_set.id, pairs, keep)
     units = {row.id: row.units for row in rows}
     parameters = {
         "probe": probe_set.name,
         "models": [row.name for row in rows],
         "keep": keep,
+        **({"sketch_only": True} if sketch_only else {}),
     }
-    key = _key(probe_set.id, pairs, keep)
-    if not missing:
+    alone = [row.id for row in rows if row.id not in profiled] if sketch_only else []
+    key = _key(probe_set.id, pairs or [row.id for row in rows], keep)
+    if not missing and not alone:
         return _already_done(engine, key, parameters, len(pairs))
-    parts = plan_parts(missing, units, settings.memory_budget)
-    job_id = jobs.create(engine, "mine", key, parameters, _payloads(parts, profiled, images))
+    groups = plan_parts(missing, units, settings.memory_budget, parts)
+    payloads = _payloads(groups, profiled, images) if missing else _sketch_payloads(alone, parts, images)
+    job_id = jobs.create(engine, "mine", key, parameters, payloads)
     jobs.ring(engine, celery, job_id)
     with engine.connect() as connection:
         return jobs.get(connection, job_id)
+
+
+def _sketched(connection: sa.Connection, probe_set: sa.Row[Any], names: Sequence[str] | None) -> list[sa.Row[Any]]:
+    """The models of a job that compares nothing, ordered by id.
+
+    Raises:
+        InvalidRequest: when there is none, or one does not fit the probe set.
+    """
+    rows = _fitting(connection, probe_set) if names is None else _named(connection, probe_set, names)
+    if not rows:
+        raise InvalidRequest(
+            f"no model fits probe set '{probe_set.name}': register one with `rosetta models add`",
+            probe=probe_set.name,
+        )
+    return rows
 
 
 def _wanted(
@@ -143,10 +172,7 @@ def _wanted(
 ) -> tuple[list[sa.Row[Any]], list[Pair]]:
     """The models of the job, ordered by id, and the pairs of them that are asked for."""
     if names is None:
-        fitting = sa.select(schema.models).where(
-            sa.or_(~schema.models.c.is_generator, schema.models.c.id == probe_set.generator_id)
-        )
-        rows = list(connection.execute(fitting.order_by(schema.models.c.id)))
+        rows = _fitting(connection, probe_set)
         if len(rows) < 2:
             only = f"only '{rows[0].name}' fits" if rows else "no model fits"
             raise InvalidRequest(
@@ -155,15 +181,33 @@ def _wanted(
                 probe=probe_set.name,
             )
         return rows, list(combinations((row.id for row in rows), 2))
+    rows = _named(connection, probe_set, names)
+    if len(rows) > 1:
+        return rows, list(combinations((row.id for row in rows), 2))
+    return _one_with_all_mined(connection, probe_set, rows[0])
+
+
+def _fitting(connection: sa.Connection, probe_set: sa.Row[Any]) -> list[sa.Row[Any]]:
+    """All models that can be mined on the probe set, ordered by id."""
+    fitting = sa.select(schema.models).where(
+        sa.or_(~schema.models.c.is_generator, schema.models.c.id == probe_set.generator_id)
+    )
+    return list(connection.execute(fitting.order_by(schema.models.c.id)))
+
+
+def _named(connection: sa.Connection, probe_set: sa.Row[Any], names: Sequence[str]) -> list[sa.Row[Any]]:
+    """The models of those names, ordered by id.
+
+    Raises:
+        NotFound: when there is no such model.
+        InvalidRequest: when none is named, or one does not fit the probe set.
+    """
     named = {row.id: row for row in (model_row(connection, name) for name in dict.fromkeys(names))}
     if not named:
         raise InvalidRequest("name the models to mine, or leave `models` out to mine all that fit")
     for row in named.values():
         _check_fits(connection, row, probe_set)
-    if len(named) > 1:
-        rows = sorted(named.values(), key=lambda row: row.id)
-        return rows, list(combinations((row.id for row in rows), 2))
-    return _one_with_all_mined(connection, probe_set, next(iter(named.values())))
+    return sorted(named.values(), key=lambda row: row.id)
 
 
 def _one_with_all_mined(
@@ -219,8 +263,9 @@ def _profiled(connection: sa.Connection, probe_set_id: int) -> set[int]:
     return set(connection.scalars(done))
 
 
-def _key(probe_set_id: int, pairs: Sequence[Pair], keep: int) -> str:
-    inputs = json.dumps([probe_set_id, sorted(pairs), keep, ENGINE_VERSION])
+def _key(probe_set_id: int, work: Sequence[Pair] | Sequence[int], keep: int) -> str:
+    """What was asked for: pairs of models, or models alone, on a probe set."""
+    inputs = json.dumps([probe_set_id, sorted(work), keep, ENGINE_VERSION])
     return f"mine {hashlib.sha256(inputs.encode()).hexdigest()}"
 
 
@@ -239,6 +284,12 @@ def _payloads(parts: Sequence[Sequence[Pair]], profiled: set[int], images: int) 
         )
         claimed |= involved
     return payloads
+
+
+def _sketch_payloads(models: Sequence[int], parts: int, images: int) -> list[dict[str, Any]]:
+    """One a part, of about as many models each."""
+    count = min(parts, len(models))
+    return [{"pairs": [], "profiles": list(models[start::count]), "images": images} for start in range(count)]
 
 
 def _already_done(engine: sa.Engine, key: str, parameters: dict[str, Any], pairs: int) -> Job:

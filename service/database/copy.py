@@ -32,6 +32,8 @@ _WIRE: Mapping[type[sa.types.TypeEngine[Any]], str] = {
     sa.REAL: ">f4",
     sa.Double: ">f8",
 }
+# Of an array's items, as they are named on the wire (pg_type.dat).
+_OIDS = {"|b1": 16, ">i8": 20, ">i2": 21, ">i4": 23, ">f4": 700, ">f8": 701}
 
 
 def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -> None:
@@ -40,8 +42,8 @@ def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -
     Args:
         connection: its transaction is begun where there is none yet; the caller commits.
         table: its columns that `records` has no field for take their defaults.
-        records: structured array [N], a field for each column: bool, int16, int32, int64, float32, float64,
-            or float16 [D] for a halfvec. A narrower type fits a wider column.
+        records: structured array [N], a field for each column: bool, int16, int32, int64, float32, float64;
+            float16 [D] for a halfvec, [K] of any of the others for an array. A narrower type fits a wider column.
 
     Raises:
         InvalidRequest: when a field has no column, or does not fit its column.
@@ -63,7 +65,7 @@ def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -
             part = records[start : start + len(chunk)]
             rows = chunk[: len(part)]
             for name in _names(records):
-                rows[name]["value"] = part[name]
+                _values(rows[name])[...] = part[name]
             copy.write(rows.view(np.uint8).data)  # libpq has copied it when this returns
         copy.write(_TRAILER)
 
@@ -94,7 +96,13 @@ def _column_format(column: sa.Column[Any], given: np.dtype[Any]) -> np.dtype[Any
         if given.base != np.float16 or given.shape != vector.shape:
             raise InvalidRequest(f"{place} needs float16 [{column.type.dim}], got {given.base} {list(given.shape)}")
         return np.dtype([("length", ">i4"), ("dimensions", ">i2"), ("unused", ">i2"), ("value", vector)])
-    wire = next((code for kind, code in _WIRE.items() if isinstance(column.type, kind)), None)
+    if isinstance(column.type, sa.ARRAY) and len(given.shape) == 1:
+        item = _scalar(column.type.item_type)
+        if item and np.can_cast(given.base, np.dtype(item), "safe"):
+            item_format = np.dtype([("length", ">i4"), ("value", item)])
+            header = [(name, ">i4") for name in ("length", "axes", "nulls", "type", "count", "first")]
+            return np.dtype([*header, ("items", item_format, given.shape)])
+    wire = _scalar(column.type)
     if wire is None:
         raise InvalidRequest(f"{place} is {column.type}, which bulk writes do not carry")
     if given.shape or not np.can_cast(given, np.dtype(wire), "safe"):
@@ -104,8 +112,18 @@ def _column_format(column: sa.Column[Any], given: np.dtype[Any]) -> np.dtype[Any
     return np.dtype([("length", ">i4"), ("value", wire)])
 
 
+def _scalar(kind: sa.types.TypeEngine[Any]) -> str | None:
+    return next((code for known, code in _WIRE.items() if isinstance(kind, known)), None)
+
+
+def _values(field: Records) -> npt.NDArray[Any]:
+    """Where a field's values stand: the items of an array, or the one value."""
+    found: npt.NDArray[Any] = field["items"]["value"] if "items" in (field.dtype.names or ()) else field["value"]
+    return found
+
+
 def _empty_chunk(wire: np.dtype[np.void], rows: int) -> Records:
-    """A chunk whose counts, lengths and vector headers are filled in: only its values ever change."""
+    """A chunk whose counts, lengths and headers are filled in: only its values ever change."""
     chunk = np.zeros(rows, wire)
     names = wire.names or ()
     chunk[names[0]] = len(names) - 1
@@ -114,4 +132,10 @@ def _empty_chunk(wire: np.dtype[np.void], rows: int) -> Records:
         chunk[name]["length"] = field.itemsize - 4
         if "dimensions" in (field.names or ()):
             chunk[name]["dimensions"] = field["value"].shape[0]
+        if "items" in (field.names or ()):
+            items = field["items"]
+            chunk[name]["axes"], chunk[name]["first"] = 1, 1
+            chunk[name]["type"] = _OIDS[items.base["value"].str]
+            chunk[name]["count"] = items.shape[0]
+            chunk[name]["items"]["length"] = items.base["value"].itemsize
     return chunk

@@ -148,6 +148,21 @@ unit_statistics = sa.Table(
     ),
 )
 
+# The images a unit fires on most, best first, by the maximum and by the mean of its map. Arrays, as they are shown and
+# written together: a row an image would be twenty times the rows. `analytics.exemplars` has a row an image.
+exemplars = sa.Table(
+    "exemplars",
+    metadata,
+    *_profile(),
+    sa.Column("images_by_maximum", sa.ARRAY(sa.Integer), nullable=False),
+    sa.Column("maxima", sa.ARRAY(sa.REAL), nullable=False),
+    sa.Column("images_by_mean", sa.ARRAY(sa.Integer), nullable=False),
+    sa.Column("means", sa.ARRAY(sa.REAL), nullable=False),
+    sa.ForeignKeyConstraint(
+        ["probe_set_id", "model_id"], ["profiles.probe_set_id", "profiles.model_id"], ondelete="CASCADE"
+    ),
+)
+
 # Partitioned by probe set: sketches of different probe sets are never compared, and each partition has an HNSW
 # index of its own, built after its rows were loaded (service.database.sketches). Dead units have no sketch.
 sketches = sa.Table(

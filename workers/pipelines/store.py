@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from service.database import schema, sketches
 from service.database.copy import copy_records
 from service.engine_version import ENGINE_VERSION
+from workers.mining.exemplars import Exemplars
 from workers.mining.miner import Direction, PairResult, Profile
 from workers.pipelines.context import Context
 
@@ -27,6 +28,7 @@ _MATCH = np.dtype(
 )
 _UNIT = [("probe_set_id", "i4"), ("model_id", "i4"), ("unit", "i4")]
 _STATISTICS = np.dtype([*_UNIT, *((name, "f4") for name in ("mean", "std", "minimum", "maximum")), ("dead", "?")])
+_EXEMPLARS = ("images_by_maximum", "i4"), ("maxima", "f4"), ("images_by_mean", "i4"), ("means", "f4")
 _SKETCH = np.dtype([*_UNIT, ("sketch", "f2", (schema.SKETCH_DIMENSIONS,))])
 
 
@@ -129,6 +131,23 @@ def _store_profile(
         rows = _records(_SKETCH, key, alive)
         rows["sketch"] = profile.sketches.numpy()[alive]
         copy_records(connection, schema.sketches, rows)
+    if profile.by_maximum is not None and profile.by_mean is not None:
+        _store_exemplars(connection, key, profile.by_maximum, profile.by_mean, alive)
+
+
+def _store_exemplars(
+    connection: sa.Connection,
+    key: tuple[int, int],
+    by_maximum: Exemplars,
+    by_mean: Exemplars,
+    alive: npt.NDArray[np.intp],
+) -> None:
+    """Writes the exemplars of the units that are not dead: of a dead one any image would do."""
+    keep = by_maximum.images.shape[1]
+    rows = _records(np.dtype([*_UNIT, *((name, kind, (keep,)) for name, kind in _EXEMPLARS)]), key, alive)
+    rows["images_by_maximum"], rows["maxima"] = by_maximum.images.numpy()[alive], by_maximum.values.numpy()[alive]
+    rows["images_by_mean"], rows["means"] = by_mean.images.numpy()[alive], by_mean.values.numpy()[alive]
+    copy_records(connection, schema.exemplars, rows)
 
 
 def _records(dtype: np.dtype[np.void], key: tuple[int, int], units: npt.NDArray[np.intp]) -> npt.NDArray[np.void]:

@@ -13,6 +13,7 @@ COLUMNS = {
     "layers": "model layer position channels height width first_unit",
     "units": "model unit layer channel address height width",
     "unit_statistics": "probe_set model unit layer channel mean std minimum maximum dead",
+    "exemplars": "probe_set model unit layer channel measure rank image file value",
     "probe_sets": "probe_set digest kind images height width generator seed truncation class_index "
     "mined_models created_at",
     "comparisons": "probe_set model neighbour_model keep permutations best_buddies significant_best_buddies "
@@ -38,6 +39,9 @@ def zoo(engine):
         rows.add_profile(connection, probe_set, a, 10, dead=(9,))
         rows.add_profile(connection, probe_set, b, 10)
         rows.add_pair(connection, probe_set, a, b, 10, buddies=6)
+        connection.execute(schema.probe_images.insert().values(probe_set_id=probe_set, position=4, name="x.png"))
+        row = {"images_by_maximum": [7, 4], "maxima": [2.0, 1.5], "images_by_mean": [4], "means": [0.5]}
+        connection.execute(schema.exemplars.insert().values(probe_set_id=probe_set, model_id=a, unit=6, **row))
 
 
 @pytest.fixture
@@ -109,6 +113,15 @@ def test_best_buddies_come_once(ask):
         ("a", unit, "b", unit) for unit in range(6)
     ]
     assert {round(row["q_value"], 6) for row in found} == {0.02}  # the greater of 0.01 and 0.02
+
+
+def test_exemplars_are_rows(ask):
+    found = ask("SELECT layer, channel, measure, rank, image, file, value FROM analytics.exemplars ORDER BY 3, 4")
+    assert [tuple(row.values()) for row in found] == [
+        ("block.1", 1, "maximum", 1, 7, None, 2.0),
+        ("block.1", 1, "maximum", 2, 4, "x.png", 1.5),
+        ("block.1", 1, "mean", 1, 4, "x.png", 0.5),
+    ]
 
 
 def test_sharing_by_layer_counts_live_units(ask):

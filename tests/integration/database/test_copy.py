@@ -25,6 +25,9 @@ TABLE = sa.Table(
     sa.Column("float4", sa.REAL),
     sa.Column("float8", sa.Double),
     sa.Column("vector", HALFVEC(3)),
+    sa.Column("images", sa.ARRAY(sa.Integer)),
+    sa.Column("flags", sa.ARRAY(sa.Boolean)),
+    sa.Column("reals", sa.ARRAY(sa.REAL)),
     sa.Column("text", sa.Text, server_default="untold"),
 )
 RECORD = np.dtype(
@@ -36,6 +39,9 @@ RECORD = np.dtype(
         ("int8", "i8"),
         ("float4", "f4"),
         ("vector", "f2", (3,)),
+        ("images", "i4", (2,)),
+        ("flags", "?", (1,)),
+        ("reals", "f4", (4,)),
     ]
 )
 
@@ -47,8 +53,8 @@ def every_type(engine):
 
 
 def stored(connection: sa.Connection) -> list[tuple]:
-    columns = [TABLE.c[name] for name in RECORD.names if name != "vector"]
-    columns.append(sa.cast(TABLE.c.vector, sa.ARRAY(sa.REAL)))
+    columns = [TABLE.c[name] for name in RECORD.names]
+    columns[RECORD.names.index("vector")] = sa.cast(TABLE.c.vector, sa.ARRAY(sa.REAL))
     return connection.execute(sa.select(*columns).order_by(TABLE.c.order)).all()
 
 
@@ -75,6 +81,9 @@ def halves() -> st.SearchStrategy:
             st.integers(-(2**63), 2**63 - 1),
             st.floats(width=32),
             halves(),
+            st_numpy.arrays(np.int32, 2),
+            st_numpy.arrays(np.bool_, 1),
+            st_numpy.arrays(np.float32, 4),
         ),
         max_size=20,
         unique_by=lambda row: row[1],
