@@ -211,9 +211,18 @@ class AsyncClient:
         """As `Client.remove_probe`."""
         await self._run(operations.remove(probes_path(name)))
 
-    async def mine(self, probe: str, models: Sequence[str] | None = None, keep: int = 10) -> AsyncJobHandle:
+    async def mine(
+        self,
+        probe: str,
+        models: Sequence[str] | None = None,
+        keep: int = 10,
+        *,
+        sketch_only: bool = False,
+        parts: int = 1,
+    ) -> AsyncJobHandle:
         """As `Client.mine`."""
-        return AsyncJobHandle(self._transport, await self._run(operations.mine(probe, models, keep)))
+        operation = operations.mine(probe, models, keep, sketch_only=sketch_only, parts=parts)
+        return AsyncJobHandle(self._transport, await self._run(operation))
 
     async def jobs(self, state: JobState | None = None, limit: int | None = None) -> Rows[Job]:
         """As `Client.jobs`."""

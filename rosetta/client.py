@@ -282,13 +282,24 @@ class Client:
         """
         self._run(operations.remove(probes_path(name)))
 
-    def mine(self, probe: str, models: Sequence[str] | None = None, keep: int = 10) -> JobHandle:
+    def mine(
+        self,
+        probe: str,
+        models: Sequence[str] | None = None,
+        keep: int = 10,
+        *,
+        sketch_only: bool = False,
+        parts: int = 1,
+    ) -> JobHandle:
         """The job that compares models on a probe set; done at once when all of it is stored.
 
         Args:
             probe: the probe set's name.
             models: names. All that fit when left out; one alone is compared with every model mined there already.
             keep: matches kept for each unit in each other model.
+            sketch_only: compare nothing; store statistics, sketches and exemplars of each model, for
+                `matches(approximate=True)`.
+            parts: cut the job into as many parts at least, where there is so much to do, for workers to share.
 
         Raises:
             NotFound: with the nearest names.
@@ -298,7 +309,9 @@ class Client:
             >>> job = client.mine(probe="faces", models=["dcgan-faces", "efficientnet-lite0"])
             >>> job.wait()
         """
-        return JobHandle(self._transport, self._run(operations.mine(probe, models, keep)))
+        return JobHandle(
+            self._transport, self._run(operations.mine(probe, models, keep, sketch_only=sketch_only, parts=parts))
+        )
 
     def jobs(self, state: JobState | None = None, limit: int | None = None) -> Rows[Job]:
         """The jobs, newest first; in one state when it is named."""

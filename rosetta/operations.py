@@ -174,10 +174,10 @@ def add_probe(
     return decode((yield from send(Request("POST", "/v1/probes", body=body))), ProbeSet)
 
 
-def mine(probe: str, models: Sequence[str] | str | None, keep: int) -> Operation[Job]:
+def mine(probe: str, models: Sequence[str] | str | None, keep: int, *, sketch_only: bool, parts: int) -> Operation[Job]:
     """The job that mines; the same inputs give the same job, so asking twice is safe."""
     names = [models] if isinstance(models, str) else list(models) if models is not None else None
-    body = {"probe": probe, "models": names, "keep": keep}
+    body = {"probe": probe, "models": names, "keep": keep, "sketch_only": sketch_only, "parts": parts}
     return decode((yield from send(Request("POST", "/v1/mine", body=body))), Job)
 
 

@@ -76,6 +76,8 @@ class Mine(_Body):
     probe: str
     models: list[str] | None = None
     keep: int = Field(10, description="neighbours kept of each unit in each model")
+    sketch_only: bool = Field(False, description="compare nothing: statistics, sketches and exemplars of each model")
+    parts: int = Field(1, description="parts at least, which workers share; a model runs once in each that has it")
 
 
 class Ask(_Body):

@@ -34,7 +34,16 @@ _EVENTS = {200: {"description": "A Job a change, until it is over", "content": {
 def mine(request: Request, body: Mine) -> Response:
     """A job; with status 200 and `already_done` when all of it is stored already."""
     state = state_of(request)
-    job = submit_mine(state.engine, state.celery, state.settings, probe=body.probe, models=body.models, keep=body.keep)
+    job = submit_mine(
+        state.engine,
+        state.celery,
+        state.settings,
+        probe=body.probe,
+        models=body.models,
+        keep=body.keep,
+        sketch_only=body.sketch_only,
+        parts=body.parts,
+    )
     return respond(job, 200 if job.already_done else 202)
 
 
