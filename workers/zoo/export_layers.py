@@ -24,7 +24,7 @@ _KINDS: dict[str, Kind] = {**dict.fromkeys(_NONLINEAR, "nonlinear"), **dict.from
 def choose(graph: fx.Graph, image: str, module: nn.Module, reader: MapReader, file: str) -> tuple[str, ...]:
     """The default layers (see `default_layers.choose`), each by the outermost module that gives nothing else.
 
-    So the end of a ResNet's stage is `layer1`, not the ReLU in it, which is called twice besides.
+    So the end of a ResNet's stage is `layer1`, not the last ReLU in it.
 
     Args:
         graph: flat, of the whole program.
@@ -57,18 +57,14 @@ def _operations(graph: fx.Graph) -> Iterator[Operation]:
 
 
 def _module_outputs(graph: fx.Graph) -> dict[str, list[str]]:
-    """Value: the paths of the modules that give it and nothing else, at their first call, outermost first."""
-    calls = {node: dict(node.meta.get("nn_module_stack") or {}) for node in graph.nodes}
+    """Value: the paths of the modules that give it and nothing else, outermost first."""
+    modules = {node: [path for path, _ in node.meta.get("nn_module_stack", {}).values()] for node in graph.nodes}
     leaving: dict[str, list[fx.Node]] = defaultdict(list)
-    for node, stack in calls.items():
-        for key in stack:
-            if any(key not in calls[user] for user in node.users):
-                leaving[key].append(node)
-    found: dict[str, list[str]] = {}
-    for node, stack in calls.items():
-        if any("@" in key for key in stack):
-            # A repeated call; the modules around it are called once.
-            stack = dict(list(stack.items())[: next(i for i, key in enumerate(stack) if "@" in key)])
-        if paths := [path for key, (path, _) in stack.items() if path and leaving[key] == [node]]:
-            found[node.name] = paths
-    return found
+    for node, paths in modules.items():
+        for path in paths:
+            if any(path not in modules[user] for user in node.users):
+                leaving[path].append(node)
+    outputs = {
+        node.name: [path for path in paths if path and leaving[path] == [node]] for node, paths in modules.items()
+    }
+    return {value: paths for value, paths in outputs.items() if paths}

@@ -21,12 +21,21 @@ from torch.utils import _pytree as pytree
 
 from rosetta.errors import InvalidRequest
 
-_ATEN = re.compile(r"torch\.ops\.aten\.([A-Za-z_]\w*)\.(\w+)", re.ASCII)
-# Operators that read or write files, print, or trust their arguments to lie inside their memory.
+_ATEN = re.compile(r"torch\.ops\.aten\.(?!__)([A-Za-z_]\w*)\.(?!__)(\w+)", re.ASCII)
+# Operators that read files, show memory that nothing was written to, or trust arguments to lie inside their memory.
 _REFUSED_OPERATORS = re.compile(
-    r"file|print|sparse|nested|quantized|storage|resize|^set_?$|set_data|shallow_copy|_test|"
-    r"mkldnn|miopen|cudnn|cufft|fbgemm|cslt|propagate_xla|record_stream|pin_memory"
+    r"file|empty|resize|backward|sparse|coalesce|nested|quantized|mkldnn|miopen|cudnn|fbgemm|record_stream|^set(_|$)"
 )
+# PyTorch's internal operators, of those that an exporter or a decomposition writes.
+_INTERNAL_OPERATORS = {
+    *("_assert_async", "_assert_scalar", "_assert_tensor_metadata", "_to_copy", "_unsafe_view", "_unsafe_index"),
+    *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_convolution", "_softmax", "_safe_softmax", "_log_softmax"),
+    *("_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "_batch_norm_no_update", "_prelu_kernel"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "_upsample_nearest_exact2d", "_weight_norm_interface"),
+    *("_native_multi_head_attention", "_transformer_encoder_layer_fwd", "_transform_bias_rescale_qkv"),
+    *("_scaled_dot_product_attention_math", "_scaled_dot_product_flash_attention_for_cpu"),
+    *("_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention"),
+}
 # Arithmetic on sizes, at run time.
 _SIZE_OPERATORS = frozenset(
     f"_operator.{name}"
@@ -57,6 +66,7 @@ _SYNTAX = (
     *(ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod, ast.Compare, ast.Eq, ast.NotEq),
     *(ast.Lt, ast.LtE, ast.Gt, ast.GtE),
 )
+_ROOT = "L__self__"
 # PyTorch's mark for a node that belongs to the module around it.
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 
@@ -72,10 +82,11 @@ def checked(content: Any, file: str) -> schema.ExportedProgram:
     try:
         program: schema.ExportedProgram = _dict_to_dataclass(schema.ExportedProgram, content)  # type: ignore[no-untyped-call]
         _prune(program)
-        for symbol in program.range_constraints:
+        for symbol in program.range_constraints:  # PyTorch counts to the number in it
             _require(_SYMBOL.fullmatch(symbol), f"{symbol[:60]!r} is no name of a size")
         for part in (program.graph_module, program.opset_version, program.range_constraints):
             _check(part)
+        _write_convention(program.graph_module)
     except _RefusedError as error:
         raise InvalidRequest(f"'{file}' was not opened: {error}", file=file) from None
     except Exception as error:  # JSON of another shape may raise anything
@@ -91,21 +102,25 @@ class _RefusedError(Exception):
 
 
 def _prune(program: schema.ExportedProgram) -> None:
-    """Drops what only other uses of a program need, and writes its calling convention anew."""
+    """Drops what other uses of a program need."""
     module = program.graph_module
     program.verifiers, program.guards_code = ["TRAINING"], []
     module.metadata, module.treespec_namedtuple_fields = {}, {}
-    outputs = len(module.signature.output_specs)
     for entry in module.module_call_graph:
         entry.signature = None
+    # Constants become buffers, which follow the module to another device.
+    module.signature.input_specs = [_as_buffer(spec) for spec in module.signature.input_specs]
+
+
+def _write_convention(module: schema.GraphModule) -> None:
+    """How the program is called: with one positional input, for a list of its outputs, however deep they were."""
+    outputs = len(module.signature.output_specs)
     module.module_call_graph[0].signature = schema.ModuleCallSignature(
         inputs=[],
         outputs=[],
         in_spec=pytree.treespec_dumps(pytree.tree_structure(((0,), {}))),
         out_spec=pytree.treespec_dumps(pytree.tree_structure([0] * outputs if outputs != 1 else 0)),
     )
-    # Constants become buffers, which follow the module to another device.
-    module.signature.input_specs = [_as_buffer(spec) for spec in module.signature.input_specs]
 
 
 def _as_buffer(spec: schema.InputSpec) -> schema.InputSpec:
@@ -129,8 +144,6 @@ def _check(value: Any, field: str = "") -> None:
             _check_union(value)
         case schema.Device():
             value.type, value.index = "cpu", None
-        case schema.ModuleCallSignature():
-            pass  # our own
         case dict():
             for key, entry in value.items():
                 _check(key)
@@ -170,7 +183,8 @@ def _check_call(node: schema.Node) -> None:
         name, overload = aten.groups()
         qualified = f"aten::{name}" + ("" if overload == "default" else f".{overload}")
         # Others are functions of TorchScript: `aten::save` writes files.
-        harmless = torch._C._dispatch_has_kernel(qualified) and not _REFUSED_OPERATORS.search(name)
+        known = name in _INTERNAL_OPERATORS or not (name.startswith("_") or _REFUSED_OPERATORS.search(name))
+        harmless = known and torch._C._dispatch_has_kernel(qualified)
     else:
         harmless = node.target in _SIZE_OPERATORS
     _require(harmless, f"it calls {node.target[:60]!r}, and only PyTorch's own operators on tensors are run")
@@ -180,16 +194,24 @@ def _check_call(node: schema.Node) -> None:
     _check(node.inputs)
     _check(node.outputs)
     _check(node.name)
-    node.metadata = {"nn_module_stack": _modules(node.metadata.get("nn_module_stack") or ",".join([_NO_MODULE] * 3))}
+    stack = node.metadata.get("nn_module_stack", "")
+    outside = not stack or stack.startswith(_NO_MODULE)
+    node.metadata = {"nn_module_stack": ",".join([_NO_MODULE] * 3) if outside else _modules(stack)}
 
 
 def _modules(stack: str) -> str:
-    """The modules around a node, outermost first, as `key,path,type;...`; without their types, which are any text."""
-    modules = []
+    """The modules around a node, outermost first, as PyTorch keeps them: `key,path,type;...`.
+
+    A second call of a module is a module of its own here, such as `layer1.0.relu@1`, or only the first could be
+    recorded. The types, which may be any text, are left out.
+    """
+    modules, old, path = [], "", ""
     for module in stack.split(";"):
-        key, path, *_ = module.split(",")
-        _require(_PATH.fullmatch(key) and _PATH.fullmatch(path), f"{path[:60]!r} is no path of a module")
-        modules.append(f"{key},{path},Module")
+        key, inner, *_ = module.split(",")
+        _require(_PATH.fullmatch(key) and _PATH.fullmatch(inner), f"{inner[:60]!r} is no path of a module")
+        _, repeated, call = key.partition("@")
+        path, old = path + inner.removeprefix(old) + repeated + call, inner
+        modules.append(f"{_ROOT}{path.replace('@', '_')},{path},Module")
     return ";".join(modules)
 
 
