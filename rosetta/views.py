@@ -118,7 +118,7 @@ def job_subject(job: Job) -> str:
 def maps_cell(module: Module) -> str:
     """What a module gives: channels x height x width, or why it cannot be recorded."""
     if module.channels is None:
-        return module.why_not
+        return module.why_not.removeprefix("a tensor of shape ")
     return f"{module.channels} x {module.height} x {module.width}"
 
 

@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "doctor": Entry("rosetta.cli.doctor:doctor", "Say what works, and the mend for what does not."),
     },
     "Mine": {
-        "models": Entry("rosetta.cli.models:models", "Add, list, show and remove models."),
+        "models": Entry("rosetta.cli.models:models", "Add, list, show and remove models; show layers before."),
         "probes": Entry("rosetta.cli.probes:probes", "Add, list, show and remove probe sets."),
         "mine": Entry("rosetta.cli.mine:mine", "Compare models on a probe set."),
         "jobs": Entry("rosetta.cli.jobs:jobs", "List, watch, cancel and retry jobs."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -84,7 +84,7 @@ def retry(client: Client, job_id: int, *, as_json: bool) -> None:
 
 
 def _print(job: Job) -> None:
-    from rosetta.views import cell, job_note, job_subject, job_time, moment, progress
+    from rosetta.views import job_note, job_subject, job_time, moment, progress
 
     lines = {
         "job": f"{job.id} ({job.kind})",
@@ -96,6 +96,13 @@ def _print(job: Job) -> None:
         "started": moment(job.started_at),
         "finished": moment(job.finished_at),
         "took": job_time(job),
-        **{key.replace("_", " "): cell(value) for key, value in (job.result or {}).items()},
+        **{key.replace("_", " "): _brief(value) for key, value in (job.result or {}).items()},
     }
     print_pairs({name: value for name, value in lines.items() if value not in {"", "-"}})
+
+
+def _brief(value: Any) -> str:
+    """A value of a job's result; of many things, how many: the command that asked for them shows them."""
+    from rosetta.views import cell
+
+    return f"{len(value):,}" if isinstance(value, list) else cell(value)

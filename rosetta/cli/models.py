@@ -1,4 +1,4 @@
-"""`rosetta models`: add, list, show, remove."""
+"""`rosetta models`: layers, add, list, show, remove."""
 
 from __future__ import annotations
 
@@ -24,7 +24,53 @@ if TYPE_CHECKING:
 
 @click.group(epilog=examples("rosetta models add clip-rn50 --source open_clip:RN50/openai"))
 def models() -> None:
-    """Add, list, show and remove models."""
+    """Add, list, show and remove models; show a network's layers before."""
+
+
+@models.command(
+    epilog=examples(
+        "rosetta models layers timm:resnet50.a1_in1k",
+        "rosetta models layers timm:resnet18 --weights resnet18.safetensors --layers 'layer?.*.act2'",
+        "rosetta models layers onnx:age.onnx --all",
+    )
+)
+@click.argument("source")
+@click.option("--weights", metavar="FILE", help="A weight file here, or in a weights folder of the service.")
+@click.option(
+    "--layers", "globs", multiple=True, metavar="GLOB", help="As for `models add`: see which modules they choose."
+)
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="N", help="How many levels to show. [one more than the layers need]"
+)
+@click.option("--all", "everything", is_flag=True, help="A line for every module, also where several are alike.")
+@connected
+def layers(
+    client: Client,
+    source: str,
+    weights: str | None,
+    globs: tuple[str, ...],
+    depth: int | None,
+    *,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Show the modules of a network and what they give, before anything is registered.
+
+    `layer` marks those that `rosetta models add` would record. Numbered modules that are alike share a line.
+    """
+    from rosetta.cli.tree import print_choice, print_tree
+    from rosetta.operations import modules
+
+    watch = watch_job()
+    job = client.layers(source, weights, globs or None, wait=False, progress=watch is True)
+    with keeps_going(job.id):
+        job.wait(progress=watch)
+    found = modules(job.last_seen)
+    if as_json:
+        print_json(list(found))
+        return
+    print_tree(found, depth=depth, everything=everything)
+    print_choice(found, source, weights, globs)
 
 
 @models.command(

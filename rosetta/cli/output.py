@@ -93,8 +93,8 @@ def print_pairs(pairs: Mapping[str, str]) -> None:
         click.echo(f"{click.style(name.ljust(width), bold=True)}  {value}")
 
 
-def print_table(columns: Sequence[Column], rows: Sequence[Any]) -> None:
-    """A table as wide as the terminal; plain, unwrapped text where stdout is none."""
+def print_table(columns: Sequence[Column], rows: Sequence[Any], style: Callable[[Any], str] = lambda _: "") -> None:
+    """A table as wide as the terminal, each row in its style; plain, unwrapped text where stdout is none."""
     if not sys.stdout.isatty():
         from rosetta.views import text_table
 
@@ -115,7 +115,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Any]) -> None:
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(column.text(row)) for column in shown))
+        table.add_row(*(Text(column.text(row)) for column in shown), style=style(row))
     Console(highlight=False).print(table)
 
 
