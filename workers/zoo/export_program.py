@@ -45,7 +45,8 @@ _REFUSED_ARGUMENTS = {"as_graph", "as_operator", "as_custom_obj", "as_string_to_
 _TRAINING = {"train", "training"}
 
 _NAME = re.compile(r"(?!__)[A-Za-z_]\w*", re.ASCII)
-_PATH = re.compile(r"|(?!__)[\w@-]+(\.(?!__)[\w@-]+)*", re.ASCII)
+_PATH = re.compile(r"|(?!__)[\w-]+(\.(?!__)[\w-]+)*", re.ASCII)
+_CALL = re.compile(r"[^@]*(?:@(\d{1,4}))?")
 _PATH_FIELDS = {"fqn", "parameter_name", "buffer_name", "tensor_constant_name"}
 _SYMBOL = re.compile(r"[a-z]{1,4}\d{1,4}", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,9}(\.\d{1,20})?", re.ASCII)
@@ -106,8 +107,9 @@ def _prune(program: schema.ExportedProgram) -> None:
     module = program.graph_module
     program.verifiers, program.guards_code = ["TRAINING"], []
     module.metadata, module.treespec_namedtuple_fields = {}, {}
-    for entry in module.module_call_graph:
-        entry.signature = None
+    module.module_call_graph = [
+        schema.ModuleCallEntry(entry.fqn) for entry in module.module_call_graph if "@" not in entry.fqn
+    ]
     # Constants become buffers, which follow the module to another device.
     module.signature.input_specs = [_as_buffer(spec) for spec in module.signature.input_specs]
 
@@ -202,16 +204,16 @@ def _check_call(node: schema.Node) -> None:
 def _modules(stack: str) -> str:
     """The modules around a node, outermost first, as PyTorch keeps them: `key,path,type;...`.
 
-    A second call of a module is a module of its own here, such as `layer1.0.relu@1`, or only the first could be
-    recorded. The types, which may be any text, are left out.
+    A later call of a module, `@1` in its key, is a module of its own here, such as `layer1.0.relu~1`, or only the
+    first call could be recorded. The types, which may be any text, are left out.
     """
     modules, old, path = [], "", ""
     for module in stack.split(";"):
         key, inner, *_ = module.split(",")
-        _require(_PATH.fullmatch(key) and _PATH.fullmatch(inner), f"{inner[:60]!r} is no path of a module")
-        _, repeated, call = key.partition("@")
-        path, old = path + inner.removeprefix(old) + repeated + call, inner
-        modules.append(f"{_ROOT}{path.replace('@', '_')},{path},Module")
+        call = _CALL.fullmatch(key)
+        _require(call and _PATH.fullmatch(inner), f"{inner[:60]!r} is no path of a module")
+        path, old = path + inner.removeprefix(old) + (f"~{call[1]}" if call and call[1] else ""), inner
+        modules.append(f"{_ROOT}{path},{path},Module")
     return ";".join(modules)
 
 

@@ -116,13 +116,13 @@ def test_any_outputs_will_do(tmp_path, outputs):
     torch.manual_seed(0)
     module = Net(outputs).eval()
     network = registry.load(f"export:{export(module, tmp_path / 'net.pt2')}")
-    assert network.layers == ("act@1", "deep")
+    assert network.layers == ("act~1", "deep")
     batch = images(network)
     expected = originals(module, batch, ("act", "deep"))
-    found = maps(network, batch, layers=("act", "act@1", "deep"))
+    found = maps(network, batch, layers=("act", "act~1", "deep"))
     for layer in ("act", "deep"):
         assert torch.equal(found[layer], expected[layer])
-    assert torch.equal(found["act@1"], expected["act"] + 1)  # both are positive
+    assert torch.equal(found["act~1"], expected["act"] + 1)  # both are positive
     with torch.inference_mode():
         given = network.module(batch)
     last = given[-1] if isinstance(given, list) else given
@@ -144,13 +144,14 @@ def test_every_call_of_a_module_can_be_recorded(tmp_path):
     torch.manual_seed(0)
     module = Twice().eval()
     network = registry.load(f"export:{export(module, tmp_path / 'net.pt2')}")
-    assert network.layers == ("block@1",)
+    assert network.layers == ("block~1",)
     batch = images(network)
-    found = maps(network, batch, layers=("block.0", "block", "block@1"))
+    found = maps(network, batch, layers=("block.0", "block", "block~1.0~1", "block~1"))
     with torch.inference_mode():
         assert torch.equal(found["block.0"], module.block[0](batch))
         assert torch.equal(found["block"], module.block(batch))
-        assert torch.equal(found["block@1"], module.block(module.block(batch)))
+        assert torch.equal(found["block~1.0~1"], module.block[0](module.block(batch)))
+        assert torch.equal(found["block~1"], module.block(module.block(batch)))
     assert sum(parameter.numel() for parameter in network.module.parameters()) == 3 * 3 * 9 + 3
 
 
