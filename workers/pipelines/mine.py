@@ -33,7 +33,8 @@ def run(context: Context) -> None:
     context.report(0, context.payload["images"], "loading the models")
     with context.engine.connect() as connection:
         probe_set = inputs.probe_row(connection, context.parameters["probe"])
-        models = inputs.load_models(context, connection, sorted({model for pair in pairs for model in pair}))
+        ids = {model for pair in pairs for model in pair} | set(context.payload["profiles"])
+        models = inputs.load_models(context, connection, sorted(ids))
         probes = inputs.load_probes(context, connection, probe_set)
     place = {model.id: index for index, model in enumerate(models)}
     try:

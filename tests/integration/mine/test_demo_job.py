@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from service import jobs
-from service.broker import make_celery
 from service.database import schema, sketches
 from service.queries.probes import add_generator_probe
 from service.submit import submit_mine, submit_register
-from workers import tasks
 from workers.pipelines import networks
 
 DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
@@ -18,32 +15,8 @@ COMPARISONS = 12  # six pairs, both directions
 
 
 @pytest.fixture(scope="module")
-def worker(engine, settings):
-    """Runs all parts of a job as a worker would; the broker is of no consequence."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "get_settings", lambda: settings)
-        patch.setattr(tasks, "_engine", lambda: engine)
-        networks.forget_all()
-
-        def run(job):
-            with engine.connect() as connection:
-                parts = sa.select(schema.job_parts.c.part).where(schema.job_parts.c.job_id == job.id)
-                numbers = list(connection.scalars(parts))
-            for part in numbers:
-                tasks.run_part(job.id, part)
-            with engine.connect() as connection:
-                done = jobs.get(connection, job.id)
-            assert done.state == "done", done.error_message
-            return done
-
-        yield run
-        networks.forget_all()
-
-
-@pytest.fixture(scope="module")
-def mined(engine, settings, worker):
+def mined(engine, settings, worker, celery):
     """The zoo, mined: how many images each network saw in the job `mine`."""
-    celery = make_celery("memory://")
     for name in DEMO:
         worker(submit_register(engine, celery, settings, name=name, source=f"demo:{name}"))
     with engine.begin() as connection:
