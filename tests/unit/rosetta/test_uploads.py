@@ -134,6 +134,25 @@ def test_local_weights_and_networks_are_sent(talk, service, tmp_path, there):
     assert (body["source"], body["weights"]) == (f"onnx:{references[0]}", references[1])
 
 
+def test_to_look_into_a_network_sends_its_files_too(talk, service, tmp_path):
+    weights, network = tmp_path / "w.pt", tmp_path / "age.onnx"
+    weights.write_bytes(b"w")
+    network.write_bytes(b"onnx")
+    references = [f"{sha(b'onnx')}/age.onnx", f"{sha(b'w')}/w.pt"]
+    service.on("POST", "/v1/uploads/missing", *[{"missing": [reference]} for reference in references])
+    for reference in references:
+        service.on("PUT", f"/v1/uploads/{reference}", {})
+    module = {"path": "a", "class_name": "Conv2d", "channels": 4, "height": 2, "width": 3, "calls": 1, "chosen": True}
+    service.on("POST", "/v1/sources/layers", values.job(3, "queued", kind="inspect"))
+    service.on("GET", "/v1/jobs/3", values.job(3, "done", kind="inspect", result={"modules": [module]}))
+    found = talk(talk.client.layers, f"onnx:{network}?size=64", weights, "conv?", progress=False)
+    assert [(each.path, each.channels, each.why_not) for each in found] == [("a", 4, "")]
+    assert service.bodies("POST", "/v1/sources/layers") == [
+        {"source": f"onnx:{references[0]}?size=64", "layers": ["conv?"], "weights": references[1]}
+    ]
+    assert [request.content for request in service.asked if request.method == "PUT"] == [b"onnx", b"w"]
+
+
 def test_what_does_not_lie_here_is_the_services_own(talk, service):
     service.on("POST", "/v1/models", values.job(3, "queued", kind="register"))
     talk(talk.client.add_model, "age", "onnx:/srv/age.onnx", weights="/srv/w.pt", wait=False)
