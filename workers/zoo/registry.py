@@ -21,6 +21,7 @@ GROUP = "rosetta.sources"
 SOURCES = {
     "demo": "workers.zoo.demo",
     "export": "workers.zoo.export",
+    "hub": "workers.zoo.torch_hub",
     "onnx": "workers.zoo.onnx_graph",
     "open_clip": "workers.zoo.open_clip",
     "timm": "workers.zoo.timm",

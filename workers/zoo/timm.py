@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from itertools import dropwhile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 from rosetta.errors import InvalidRequest
-from workers.zoo import weights
+from workers.zoo import options, timm_hub, weights
 from workers.zoo.base import Network, Preprocessing
 from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
@@ -26,17 +26,28 @@ _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def load(reference: str, locations: Locations) -> Network:
-    """The timm network `architecture` or `architecture.tag`.
+    """The timm network of an architecture, or one that someone published in timm's format on the hub.
+
+    Args:
+        reference: `architecture`, `architecture.tag` or `hf-hub:owner/name`; `?size=224x448` shows it larger or
+            longer images than it is used to: position embeddings are resampled.
+        locations: where its weights, and the configuration of one from the hub, may lie.
 
     Raises:
         InvalidRequest: when there is no such architecture, no weights are at hand, or they do not fit.
     """
-    architecture, _, tag = reference.partition(".")
-    if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
-        raise InvalidRequest(f"timm has no architecture '{architecture}': {hint}", architecture=architecture)
-    config = _published(reference)
+    name, asked = options.split(reference, "timm", ("size",))
+    size = options.size(asked["size"]) if "size" in asked else None
+    if name.startswith(timm_hub.PREFIX):
+        published = timm_hub.read(name, locations)
+        _check_architecture(published.architecture)
+        file = locations.file(_HUB_FILES, of=name, repository=published.repository)
+        loaded = read(published.architecture, file, size=size, **published.arguments)
+        aliases = (published.repository.lower(), *loaded.aliases)
+        return replace(loaded, aliases=tuple(dict.fromkeys(aliases)))
+    architecture, _, tag = name.partition(".")
+    _check_architecture(architecture)
+    config = _published(name)
     if config is None and locations.given is None:
         tags = ", ".join(timm.list_pretrained(f"{architecture}.*"))
         if not tags:
@@ -45,9 +56,41 @@ def load(reference: str, locations: Locations) -> Network:
             f"timm has no weights {tag!r} of {architecture}: write one of {tags}, or pass --weights FILE",
             architecture=architecture,
         )
-    file = _file(reference, config, locations)
-    module = _with_weights(reference if config else architecture, file)
-    return network(module, reference, weights.digest_files([file]))
+    loaded = read(name if config else architecture, _file(name, config, locations), size=size)
+    if locations.given and not tag:
+        # The default weights' licence is not the file's.
+        return replace(loaded, details={key: value for key, value in loaded.details.items() if key != "licence"})
+    return loaded
+
+
+def read(name: str, file: Path, *, size: tuple[int, int] | None = None, **arguments: Any) -> Network:
+    """The timm network `architecture` or `architecture.tag` with the weights of a file.
+
+    Args:
+        name: as timm knows it.
+        file: weights of its own or of the projects whose checkpoints timm converts.
+        size: height and width to show it images at, pixels; None: as it is used to.
+        **arguments: of `timm.create_model`.
+
+    Raises:
+        InvalidRequest: when the weights do not fit, or it cannot take images of that size.
+    """
+    module = _with_weights(name, file, size, arguments)
+    if size:
+        _check_size(module, size, name)
+    return network(module, name, weights.digest_files([file]), size)
+
+
+def _check_architecture(architecture: str) -> None:
+    """Passes when timm knows it.
+
+    Raises:
+        InvalidRequest: else, with the nearest names.
+    """
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
+        raise InvalidRequest(f"timm has no architecture '{architecture}': {hint}", architecture=architecture)
 
 
 def _published(reference: str) -> PretrainedCfg | None:
@@ -71,11 +114,12 @@ def create(name: str, **arguments: Any) -> nn.Module:
     return module
 
 
-def network(module: nn.Module, reference: str, digest: str) -> Network:
-    """The network of a timm module whose weights are loaded."""
+def network(module: nn.Module, name: str, digest: str, size: tuple[int, int] | None = None) -> Network:
+    """The network of a timm module whose weights are loaded; it sees images of its own or the given size."""
     config = resolve_model_data_config(module)
-    _, height, width = config["input_size"]
-    architecture, _, tag = reference.partition(".")
+    height, width = size or config["input_size"][1:]
+    architecture, _, tag = name.partition(".")
+    tag = tag or module.pretrained_cfg.get("tag") or ""
     head = getattr(module, "num_classes", 0)
     return Network(
         module=module,
@@ -110,27 +154,51 @@ def _file(reference: str, config: PretrainedCfg | None, locations: Locations) ->
     return locations.file((name,), of=reference, url=config.url if config else None)
 
 
-def _with_weights(name: str, file: Path) -> nn.Module:
-    """The module with the file's weights, after timm's own renaming of foreign checkpoints.
+def _with_weights(name: str, file: Path, size: tuple[int, int] | None, arguments: dict[str, Any]) -> nn.Module:
+    """The module with the file's weights, all of it, after timm's own renaming of foreign checkpoints.
 
     The classifier takes the size it has in the file; without one in the file there is none in the module.
     """
     state = weights.read_state(file)
-    with torch.device("meta"):
-        plain = create(name)
-    state = weights.strip_prefix(state, plain.state_dict())
+    try:
+        with torch.device("meta"):
+            plain = create(name, **arguments)
+    except TypeError as error:  # an architecture that takes no such argument
+        raise InvalidRequest(f"{name} cannot be built: {' '.join(str(error).split())[:200]}") from error
+    state = weights.backbone(state, plain.state_dict())
+    if size and plain.pretrained_cfg.get("fixed_input_size"):
+        arguments = {**arguments, "img_size": size}
     failure: Exception | None = None
     for classes in _class_counts(plain, state):
-        overlay = {"state_dict": state, "num_classes": classes, "label_offset": None}
+        # timm fits a file loosely where it is told of a classifier of another size.
+        overlay = {"state_dict": dict(state), "num_classes": classes, "classifier": None}
         try:
-            module = create(name, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
-        except (RuntimeError, KeyError, ValueError) as error:
+            module = create(name, **arguments, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
+        except (RuntimeError, KeyError, ValueError, AssertionError, TypeError) as error:
             failure = failure or error
             continue
         module.pretrained_cfg.pop("state_dict", None)  # a copy of all weights
         return module
-    reason = weights.misfit(plain.state_dict(), state) or " ".join(str(failure).split())[:200]
-    raise weights.mismatch(file.name, name, reason) from failure
+    reason = weights.misfit(plain.state_dict(), state)
+    if reason is None and size:
+        raise _no_size(name, size, failure) from failure
+    raise weights.mismatch(file.name, name, reason or " ".join(str(failure).split())[:200]) from failure
+
+
+def _check_size(module: nn.Module, size: tuple[int, int], name: str) -> None:
+    try:
+        with torch.inference_mode():
+            module.eval()(torch.zeros(1, 3, *size))
+    except Exception as error:  # an architecture may raise anything
+        raise _no_size(name, size, error) from error
+
+
+def _no_size(name: str, size: tuple[int, int], error: Exception | None) -> InvalidRequest:
+    height, width = size
+    return InvalidRequest(
+        f"{name} cannot take images of {height}x{width} ({' '.join(str(error).split())[:160]}): give another size",
+        architecture=name,
+    )
 
 
 def _class_counts(plain: nn.Module, state: weights.State) -> list[int]:
@@ -151,13 +219,13 @@ def default_layers(module: nn.Module) -> tuple[str, ...]:
     """
     modules = dict(module.named_modules())
     features = [entry for entry in _feature_info(module) if entry["module"] in modules]
-    if not features:
-        return _largest_container(module)
-    names = [entry["module"] for entry in features]
-    if len({entry["reduction"] for entry in features}) == 1:
+    names = list(dict.fromkeys(entry["module"] for entry in features)) or _largest_container(module)
+    if len({entry["reduction"] for entry in features}) <= 1:
         return tuple(f"{name}.mlp.act" if f"{name}.mlp.act" in modules else name for name in names)
-    stages = tuple(dropwhile(lambda name: not _has_weights(modules[name]), names))
-    return stages or tuple(names)
+    # Stages are numbered: `stages.0`, `layer1`; a stem has a name of its own.
+    kinds = [re.sub(r"\d+", "#", name) for name in names]
+    stage = max(kinds, key=kinds.count)
+    return tuple(names[kinds.index(stage) :])
 
 
 def _feature_info(module: nn.Module) -> list[dict[str, Any]]:
@@ -165,11 +233,7 @@ def _feature_info(module: nn.Module) -> list[dict[str, Any]]:
     return list(getattr(info, "info", info))
 
 
-def _has_weights(module: nn.Module) -> bool:
-    return any(parameter.ndim > 1 for parameter in module.parameters())
-
-
-def _largest_container(module: nn.Module) -> tuple[str, ...]:
+def _largest_container(module: nn.Module) -> list[str]:
     """The children of the direct child that holds most of the parameters in a sequence."""
     sizes = {
         name: sum(parameter.numel() for parameter in child.parameters())
@@ -177,9 +241,9 @@ def _largest_container(module: nn.Module) -> tuple[str, ...]:
         if isinstance(child, (nn.Sequential, nn.ModuleList))
     }
     if not sizes:
-        return ()
+        return []
     name = max(sizes, key=lambda key: sizes[key])
-    return tuple(f"{name}.{child}" for child, _ in module.get_submodule(name).named_children())
+    return [f"{name}.{child}" for child, _ in module.get_submodule(name).named_children()]
 
 
 def map_reader(module: nn.Module, height: int, width: int) -> MapReader:

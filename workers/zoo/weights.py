@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 import warnings
@@ -17,8 +18,9 @@ from rosetta.errors import InvalidRequest
 
 State = dict[str, Tensor]
 
-# Of several state dicts in one checkpoint, the first of these is the network; anything else is ambiguous.
-_USUAL_ENTRIES = ("state_dict", "model_state_dict", "model")
+# Of several state dicts in one checkpoint, the first of these is the network; anything else is ambiguous. DINO's
+# teacher, the mean of its student, is what its authors publish.
+_USUAL_ENTRIES = ("state_dict", "model_state_dict", "model", "teacher")
 
 
 def digest_files(paths: Iterable[Path]) -> str:
@@ -60,7 +62,8 @@ def _read(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        with warnings.catch_warnings():
+        # Training scripts keep their command line beside the weights: a Namespace is plain data.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # of other pickle protocols; what cannot be read is an error
             # A zip archive is mapped, so that the tensors of a large file are in memory once.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
@@ -115,6 +118,22 @@ def strip_prefix(state: State, wanted: Iterable[str]) -> State:
             return state
         stripped = {key.partition(".")[2]: tensor for key, tensor in stripped.items()}
     return stripped
+
+
+def backbone(state: State, wanted: Iterable[str]) -> State:
+    """The network in a self-supervised checkpoint: without prefixes, projection head and decoder.
+
+    DINO and those after it keep the network at `backbone.`, beside its `head.`; a masked autoencoder has a
+    `mask_token` and a decoder beside it.
+    """
+    wanted = set(wanted)
+    state = strip_prefix(state, wanted | {f"backbone.{key}" for key in wanted})
+    inside = {key.removeprefix("backbone."): tensor for key, tensor in state.items() if key.startswith("backbone.")}
+    if inside and not any(key.startswith("backbone.") for key in wanted):
+        state = inside
+    if any(key.startswith("decoder_") for key in state.keys() - wanted):
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(("decoder_", "mask_token"))}
+    return state
 
 
 def misfit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str | None:

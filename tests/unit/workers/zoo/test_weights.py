@@ -125,7 +125,7 @@ def test_other_files_are_named(tmp_path, content, message):
     [
         (torch.ones(3), "holds a Tensor, not a state dict"),
         ({"epoch": 3}, "holds no tensors"),
-        ({"teacher": {"a": torch.ones(1)}, "student": {"a": torch.ones(1)}}, r"several state dicts \('teacher', 'stu"),
+        ({"first": {"a": torch.ones(1)}, "second": {"a": torch.ones(1)}}, r"several state dicts \('first', 'second"),
     ],
 )
 def test_other_contents_are_named(tmp_path, content, message):
