@@ -61,14 +61,14 @@ def read(name: str, locations: Locations) -> Published:
         published = Published(repository, str(config["architecture"]), {**arguments, "pretrained_cfg": description})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidRequest(
-            f"the config.json of {repository} is not one of timm: it has no architecture and pretrained_cfg as it should",
+            f"the config.json of {repository} is not one of timm: it has no proper architecture and pretrained_cfg",
             repository=repository,
         ) from error
     for key, value in arguments.items():
         if key in _REFUSED_ARGUMENTS or not _is_plain(value):
             raise InvalidRequest(
-                f"the config.json of {repository} gives its architecture the argument {str(key)[:40]!r}, which is no number "
-                "or word: pass its weights to the architecture, as timm:ARCHITECTURE --weights FILE",
+                f"the config.json of {repository} gives its architecture the argument {str(key)[:40]!r}, which is no "
+                "number or word: pass its weights to the architecture, as timm:ARCHITECTURE --weights FILE",
                 repository=repository,
             )
     return published

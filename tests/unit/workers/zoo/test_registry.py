@@ -8,7 +8,7 @@ from workers.zoo import registry
 
 @pytest.mark.parametrize("source", ["", "resnet50", "pickle:x", ":x", "TIMM:resnet50"])
 def test_an_unknown_scheme_gets_the_known_ones(source):
-    with pytest.raises(InvalidRequest, match=f"'{source}' names no source of models: begin it with one of demo:, onnx"):
+    with pytest.raises(InvalidRequest, match=f"'{source}' names no source of models: begin it with one of .*onnx:"):
         registry.load(source)
 
 
