@@ -16,6 +16,7 @@ from service import jobs
 from service.database.engine import make_engine
 from service.settings import get_settings
 from workers.heartbeat import Heartbeat
+from workers.memory import is_out_of_memory
 from workers.pipelines.context import Context
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def _record(context: Context, error: Exception) -> None:
     if isinstance(error, RosettaError):
         log.info("job %d failed: %s", claim.job_id, error.message)
         code, message = error.code, error.message
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         log.exception("job %d ran out of memory", claim.job_id)
         _let_go()
         code, message = "out_of_memory", _out_of_memory(context)
@@ -91,16 +92,6 @@ def _is_lost_database(error: Exception) -> bool:
     if not isinstance(error, sa.exc.OperationalError):
         return False
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # By name and text: torch has an error of its own, and RuntimeErrors of its allocators.
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-        or "not enough memory" in str(error)
-    )
 
 
 def _let_go() -> None:

@@ -37,6 +37,7 @@ def run(context: Context) -> None:
         models = inputs.load_models(context, connection, sorted(ids))
         probes = inputs.load_probes(context, connection, probe_set)
     place = {model.id: index for index, model in enumerate(models)}
+    device = _device(context.settings.device)
     try:
         miner = Miner(
             [model.layout for model in models],
@@ -46,8 +47,8 @@ def run(context: Context) -> None:
             probe_set.digest,
             keep=context.parameters["keep"],
             permutations=NULL_PERMUTATIONS,
-            budget=context.settings.memory_budget,
-            device=_device(context.settings.device),
+            budget=_budget(context.settings.memory_budget, device),
+            device=device,
         )
         _run_passes(context, miner, models, probes)
     except BudgetError as error:
@@ -109,6 +110,21 @@ def _publish(
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    """The device to run on, set up for it.
+
+    On CUDA, products take TF32: it rounds their factors to 11 bits, which moves r by less than 1e-3 (a test says so),
+    and is several times faster. bfloat16 would round to 8.
+    """
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.benchmark = True
+    return device
+
+
+def _budget(budget: int, device: torch.device) -> int:
+    """The memory budget, on CUDA at most half of what is free there: models and their passes need the rest."""
+    if device.type != "cuda":
+        return budget
+    free, _ = torch.cuda.mem_get_info(device)
+    return min(budget, free // 2)

@@ -1,0 +1,103 @@
+"""Forward passes: every network once an image, and batches that memory does not suffice for."""
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from workers.pipelines.forward import ForwardPasses
+from workers.probes import GeneratorProbes, ImageProbes
+from workers.zoo.base import LatentSpace, Network, Preprocessing
+
+CPU = torch.device("cpu")
+HALF = (0.5, 0.5, 0.5)
+
+
+class Scarce(nn.Module):
+    """Runs at most `most` images at once."""
+
+    def __init__(self, channels, most, error=torch.OutOfMemoryError):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 4, 3, padding=1)
+        self.tail = nn.Conv2d(4, 5, 1)
+        self.most, self.error, self.sizes = most, error, []
+
+    def forward(self, x):
+        found = self.conv(x)  # recorded before memory runs out
+        self.sizes.append(len(x))
+        if len(x) > self.most:
+            raise self.error("CUDA out of memory")
+        return self.tail(found)
+
+
+def discriminator(module):
+    return Network(module, ("conv", "tail"), "digest", "tiny", preprocessing=Preprocessing(8, 8, HALF, HALF))
+
+
+def generator(module):
+    return Network(
+        module,
+        ("conv", "tail"),
+        "digest",
+        "gan",
+        latents=LatentSpace(3 * 64, 8, 8),
+        images=lambda output: output[:, :3].sigmoid(),
+        inputs=lambda latents: (latents.values.unflatten(1, (3, 8, 8)),),
+    )
+
+
+@pytest.fixture
+def images(tmp_path):
+    for number in range(11):
+        Image.effect_noise((8, 8), 10 + number).convert("RGB").save(tmp_path / f"{number:02}.png")
+    return ImageProbes(sorted(tmp_path.glob("*.png")), size=8)
+
+
+def collect(probes, networks, batch):
+    """{(model, layer): maps by position} as a consumer that copies at once sees them, and the sizes of the batches."""
+    written, kept, sizes = {}, {}, []
+    passes = ForwardPasses(probes, networks, dict.fromkeys(networks, ("conv", "tail")), CPU)
+    order = torch.randperm(probes.count, generator=torch.Generator().manual_seed(0))
+    for positions in passes.run(
+        order.split(batch), list(networks), lambda *found: written.update({found[:2]: found[2].clone()})
+    ):
+        sizes.append(len(positions))
+        for place, maps in written.items():
+            assert len(maps) == len(positions)
+            kept.setdefault(place, {}).update(zip(positions.tolist(), maps, strict=True))
+    return {place: torch.stack([found[i] for i in range(probes.count)]) for place, found in kept.items()}, sizes
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
+@pytest.mark.parametrize("kind", ["images", "generator"])
+def test_without_memory_the_batch_is_halved_and_nothing_is_lost(images, kind, error):
+    torch.manual_seed(0)
+    plenty, scarce = Scarce(3, 99), Scarce(3, 3, error)
+    networks = {"a": discriminator(plenty), "b": discriminator(scarce)}
+    probes = images
+    if kind == "generator":
+        made = generator(Scarce(3, 5, error))
+        networks["g"] = made
+        probes = GeneratorProbes(made, seed=0, count=11)
+    found, sizes = collect(probes, networks, 8)
+    assert sizes == [2, 2, 2, 2, 2, 1]  # 8 are too many, and 4
+    assert max(scarce.sizes[-6:]) <= 2
+    for module in (scarce, *([networks["g"].module] if "g" in networks else [])):
+        module.most = 99
+    again, sizes = collect(probes, networks, 8)
+    assert sizes == [8, 3]
+    assert len(found) == 2 * len(networks)
+    for place, maps in found.items():
+        torch.testing.assert_close(maps, again[place], atol=1e-5, rtol=0)
+
+
+def test_one_image_that_does_not_fit_is_an_error(images):
+    with pytest.raises(torch.OutOfMemoryError):
+        collect(images, {"a": discriminator(Scarce(3, 0))}, 4)
+
+
+def test_another_error_is_not_tried_again(images):
+    module = Scarce(3, 2, lambda text: RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="shapes"):
+        collect(images, {"a": discriminator(module)}, 4)
+    assert module.sizes == [4]
