@@ -42,9 +42,7 @@ def read_state(path: Path) -> State:
     Raises:
         InvalidRequest: when there is no such file, it holds code or something else than weights, or is broken.
     """
-    if not path.is_file():
-        raise InvalidRequest(f"there is no weight file '{path}'", file=str(path))
-    content = _read(path)
+    content = read(path)
     if not isinstance(content, Mapping):
         raise InvalidRequest(
             f"'{path.name}' holds a {type(content).__name__}, not a state dict: "
@@ -54,7 +52,14 @@ def read_state(path: Path) -> State:
     return _unwrap(content, path.name)
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """What a safetensors or PyTorch file holds, on the CPU: tensors and plain data; no code in it ever runs.
+
+    Raises:
+        InvalidRequest: when there is no such file, it holds code, or is broken.
+    """
+    if not path.is_file():
+        raise InvalidRequest(f"there is no weight file '{path}'", file=str(path))
     with path.open("rb") as file:
         head = file.read(9)
     try:
