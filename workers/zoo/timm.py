@@ -42,7 +42,7 @@ def load(reference: str, locations: Locations) -> Network:
         published = timm_hub.read(name, locations)
         _check_architecture(published.architecture)
         file = locations.file(_HUB_FILES, of=name, repository=published.repository)
-        loaded = read(published.architecture, file, size=size, **published.arguments)
+        loaded = read(published.architecture, file, title=published.title, size=size, **published.arguments)
         aliases = (published.repository.lower(), *loaded.aliases)
         return replace(loaded, aliases=tuple(dict.fromkeys(aliases)))
     architecture, _, tag = name.partition(".")
@@ -56,19 +56,22 @@ def load(reference: str, locations: Locations) -> Network:
             f"timm has no weights {tag!r} of {architecture}: write one of {tags}, or pass --weights FILE",
             architecture=architecture,
         )
-    loaded = read(name if config else architecture, _file(name, config, locations), size=size)
+    loaded = read(name if config else architecture, _file(name, config, locations), title=name, size=size)
     if locations.given and not tag:
         # The default weights' licence is not the file's.
         return replace(loaded, details={key: value for key, value in loaded.details.items() if key != "licence"})
     return loaded
 
 
-def read(name: str, file: Path, *, size: tuple[int, int] | None = None, **arguments: Any) -> Network:
+def read(
+    name: str, file: Path, *, title: str | None = None, size: tuple[int, int] | None = None, **arguments: Any
+) -> Network:
     """The timm network `architecture` or `architecture.tag` with the weights of a file.
 
     Args:
         name: as timm knows it.
         file: weights of its own or of the projects whose checkpoints timm converts.
+        title: `architecture.tag` as people know the weights; None: the name.
         size: height and width to show it images at, pixels; None: as it is used to.
         **arguments: of `timm.create_model`.
 
@@ -78,7 +81,7 @@ def read(name: str, file: Path, *, size: tuple[int, int] | None = None, **argume
     module = _with_weights(name, file, size, arguments)
     if size:
         _check_size(module, size, name)
-    return network(module, name, weights.digest_files([file]), size)
+    return network(module, title or name, weights.digest_files([file]), size)
 
 
 def _check_architecture(architecture: str) -> None:
@@ -119,7 +122,6 @@ def network(module: nn.Module, name: str, digest: str, size: tuple[int, int] | N
     config = resolve_model_data_config(module)
     height, width = size or config["input_size"][1:]
     architecture, _, tag = name.partition(".")
-    tag = tag or module.pretrained_cfg.get("tag") or ""
     head = getattr(module, "num_classes", 0)
     return Network(
         module=module,
@@ -170,8 +172,8 @@ def _with_weights(name: str, file: Path, size: tuple[int, int] | None, arguments
         arguments = {**arguments, "img_size": size}
     failure: Exception | None = None
     for classes in _class_counts(plain, state):
-        # timm fits a file loosely where it is told of a classifier of another size.
-        overlay = {"state_dict": dict(state), "num_classes": classes, "classifier": None}
+        # A copy, since timm's converters take entries out of it.
+        overlay = {"state_dict": dict(state), "num_classes": classes, "label_offset": None}
         try:
             module = create(name, **arguments, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay)
         except (RuntimeError, KeyError, ValueError, AssertionError, TypeError) as error:

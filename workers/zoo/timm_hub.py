@@ -35,11 +35,13 @@ class Published:
     Attributes:
         repository: `owner/name`.
         architecture: as timm knows it.
+        title: the same with the pretraining's tag, where there is one.
         arguments: of `timm.create_model`.
     """
 
     repository: str
     architecture: str
+    title: str
     arguments: dict[str, Any]
 
 
@@ -58,7 +60,9 @@ def read(name: str, locations: Locations) -> Published:
         config = json.loads(file.read_bytes())
         description = _description(config)
         arguments = {key: value for key, value in config.get("model_args", {}).items() if value is not None}
-        published = Published(repository, str(config["architecture"]), {**arguments, "pretrained_cfg": description})
+        architecture = str(config["architecture"])
+        title = f"{architecture}.{description.tag}" if description.tag else architecture
+        published = Published(repository, architecture, title, {**arguments, "pretrained_cfg": description})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidRequest(
             f"the config.json of {repository} is not one of timm: it has no proper architecture and pretrained_cfg",
