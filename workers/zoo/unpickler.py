@@ -120,7 +120,7 @@ class _Array(np.ndarray[Any, Any]):
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, by_columns, content = state
-        super().__setstate__((1, shape, _numpy(dtype), bool(by_columns), _bytes(content)))
+        super().__setstate__((1, shape, _numpy(dtype), bool(by_columns), _bytes(content)))  # type: ignore[arg-type]
 
 
 def _numpy(dtype: Any) -> np.dtype[Any]:

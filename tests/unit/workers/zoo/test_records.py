@@ -6,7 +6,7 @@ import struct
 from collections import OrderedDict
 
 import numpy as np
-import nvidia
+import pickles
 import pytest
 import torch
 from torch import nn
@@ -16,22 +16,22 @@ from workers.zoo import records, unpickler
 
 
 def read(tmp_path, content, protocol=pickle.DEFAULT_PROTOCOL):
-    return records.read_pickle(nvidia.write(tmp_path / "network.pkl", content, protocol))
+    return records.read_pickle(pickles.write(tmp_path / "network.pkl", content, protocol))
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_modules_become_records_with_their_tensors(tmp_path, protocol):
     weight, strided = torch.randn(3, 4), torch.arange(12.0).view(3, 4).t()[1:]
-    inner = nvidia.module("Layer", parameters={"weight": weight, "bias": None}, buffers={"half": weight.half()}, up=2)
-    outer = nvidia.module(
+    inner = pickles.module("Layer", parameters={"weight": weight, "bias": None}, buffers={"half": weight.half()}, up=2)
+    outer = pickles.module(
         "Generator",
         buffers={"w_avg": strided},
         modules={"fc0": inner, "none": None},
         args=(512,),
-        kwargs={"c_dim": 0, "inner": nvidia.EasyDict(a=1)},
+        kwargs={"c_dim": 0, "inner": pickles.EasyDict(a=1)},
         z_dim=np.float64(2) / 3,
     )
-    found = read(tmp_path, nvidia.checkpoint(outer, cur=torch.tensor(5)), protocol)
+    found = read(tmp_path, pickles.checkpoint(outer, cur=torch.tensor(5)), protocol)
     record = found["G_ema"]
     assert record.kind == "Generator"
     state = records.state_dict(record)
@@ -58,7 +58,7 @@ def test_arrays_and_scalars_keep_type_order_and_bytes(tmp_path, protocol):
         np.zeros((0, 3)),
         np.array([True, False]),
     ]
-    network = nvidia.Network(version=4, variables=[[str(i), array] for i, array in enumerate(arrays)], components={})
+    network = pickles.Network(version=4, variables=[[str(i), array] for i, array in enumerate(arrays)], components={})
     for record in read(tmp_path, (network, network, network), protocol):
         assert record.kind == "dnnlib.tflib.network.Network"
         assert record.state["version"] == 4
@@ -119,7 +119,7 @@ def _hostile(marker):
     zipped = io.BytesIO()
     torch.save(Calls(exec, command), zipped)
     meta = {"type": "class", "version": 6, "module_src": command, "class_name": "Generator"}
-    nested = nvidia.module("Generator", inner=Calls(exec, command))
+    nested = pickles.module("Generator", inner=Calls(exec, command))
     return {
         "system": (Calls(os.system, f"touch {marker}"), "posix.system"),
         "copy": (Calls(shutil.copyfile, __file__, str(marker)), "shutil.copyfile"),
@@ -134,7 +134,7 @@ def _hostile(marker):
         "zipped storage": (Calls(torch.storage._load_from_bytes, zipped.getvalue()), "torch.storage._load_from_bytes"),
         "in the state": (nested, "builtins.exec"),
         "in the meta": (
-            Calls(nvidia._reconstruct_persistent_obj, meta | {"state": {"a": Calls(exec, command)}}),
+            Calls(pickles._reconstruct_persistent_obj, meta | {"state": {"a": Calls(exec, command)}}),
             "builtins.exec",
         ),
     }
@@ -159,8 +159,8 @@ def test_a_pickle_that_calls_anything_is_refused(tmp_path, kind, protocol):
 def test_the_source_of_a_persistent_object_never_runs(tmp_path):
     marker = tmp_path / "ran"
     source = f"open({str(marker)!r}, 'w').close()"
-    state = nvidia.module("Generator").state
-    found = read(tmp_path, {"G_ema": nvidia.Persistent("Generator", state, source)})
+    state = pickles.module("Generator").state
+    found = read(tmp_path, {"G_ema": pickles.Persistent("Generator", state, source)})
     assert found["G_ema"].kind == "Generator"
     assert "module_src" not in found["G_ema"].state
     assert not marker.exists()
@@ -217,7 +217,7 @@ def test_arrays_of_objects_and_tensors_beyond_their_numbers_are_refused(tmp_path
 
 def test_a_type_with_flags_of_the_file_is_a_plain_type(tmp_path):
     """numpy would take the flag 'holds objects' from the file, and follow its numbers as pointers."""
-    content = nvidia.dumps(np.arange(2.0), 4)
+    content = pickles.dumps(np.arange(2.0), 4)
     flags = b"K\x00t\x94b\x89"  # the last number of the type's state
     assert content.count(flags) == 1
     (tmp_path / "network.pkl").write_bytes(content.replace(flags, b"K\x3ft\x94b\x89"))
@@ -228,7 +228,7 @@ def test_a_type_with_flags_of_the_file_is_a_plain_type(tmp_path):
 
 
 def test_broken_and_missing_files(tmp_path):
-    whole = nvidia.dumps(nvidia.checkpoint(nvidia.module("Generator", parameters={"w": torch.randn(50)})))
+    whole = pickles.dumps(pickles.checkpoint(pickles.module("Generator", parameters={"w": torch.randn(50)})))
     for count in (0, 1, 2, 10, len(whole) // 2, len(whole) - 1):
         (tmp_path / "cut.pkl").write_bytes(whole[:count])
         with pytest.raises(InvalidRequest, match=r"'cut.pkl' is no pickle of a network, is broken or cut short"):
@@ -245,7 +245,7 @@ def test_broken_and_missing_files(tmp_path):
 
 
 def test_what_is_no_network_says_what_it_lacks(tmp_path):
-    record = read(tmp_path, nvidia.module("Encoder", z_dim="many"))
+    record = read(tmp_path, pickles.module("Encoder", z_dim="many"))
     with pytest.raises(InvalidRequest, match="the file's Encoder has no w_dim: it is another kind of network"):
         records.attribute(record, "w_dim")
     with pytest.raises(InvalidRequest, match="the z_dim of the file's Encoder is a str"):
