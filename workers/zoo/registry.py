@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosetta.errors import InvalidRequest
+from rosetta.errors import InvalidRequest, RosettaError
 from workers.zoo.locations import Locations
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def load(source: str, weights: Path | None = None, folders: Sequence[Path] = ())
     if found is None:
         known = ", ".join(f"{name}:" for name in (*SOURCES, *_plugins()))
         raise InvalidRequest(f"'{source}' names no source of models: begin it with one of {known}", source=source)
-    network = found.load(reference, Locations(weights, tuple(folders)))
+    locations = Locations(weights, tuple(folders))
+    network = found.load(reference, locations) if scheme in SOURCES else _ask(found, scheme, reference, locations)
     network.module.eval().requires_grad_(False).float()
     return network
 
@@ -70,7 +71,7 @@ def _source(scheme: str) -> ModelSource | None:
         loaded = plugin.load()
     except Exception as error:  # a stranger's code may raise anything
         raise InvalidRequest(
-            f"the plugin of '{scheme}:' ({plugin.value}) cannot be imported ({type(error).__name__}: {error}): "
+            f"the plugin of '{scheme}:' ({plugin.value}) cannot be imported ({_in_a_line(error)}): "
             "update or uninstall its package",
             scheme=scheme,
         ) from error
@@ -81,6 +82,32 @@ def _source(scheme: str) -> ModelSource | None:
         )
     found: ModelSource = loaded
     return found
+
+
+def _ask(plugin: ModelSource, scheme: str, reference: str, locations: Locations) -> Network:
+    """What a plugin loads.
+
+    Raises:
+        InvalidRequest: for the plugin's own reasons, or when it fails or returns something else.
+    """
+    from workers.zoo.base import Network
+
+    try:
+        network = plugin.load(reference, locations)
+        if not isinstance(network, Network):
+            raise TypeError(f"it returned a {type(network).__name__}, not a Network")
+    except RosettaError:
+        raise
+    except Exception as error:
+        raise InvalidRequest(
+            f"the plugin of '{scheme}:' failed on '{reference}' ({_in_a_line(error)}): tell its author",
+            scheme=scheme,
+        ) from error
+    return network
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 @cache
