@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import Any
 
 from torch import Size, Tensor
@@ -75,10 +75,14 @@ def layout(tensors: Tensors, resolutions: Sequence[int], **known: Any) -> Layout
         known: what tensors do not tell: `activation`, `mapping_activation`, `clamp`.
 
     Raises:
-        InvalidRequest: when a tensor is missing that tells a size, or a non-linearity is unknown.
+        InvalidRequest: when a tensor is missing that tells a size, a resolution does not double the one before, or
+            a non-linearity is unknown.
     """
     for option in ("activation", "mapping_activation"):
         check_activation(known.get(option, "lrelu"))
+    if any(after != 2 * before for before, after in pairwise(resolutions)):
+        reason = f"its resolutions are {', '.join(map(str, resolutions))}, expected each to double"
+        raise weights.mismatch(tensors.file, tensors.architecture, reason)
     depths = []
     for index in count():
         if f"mapping.fc{index}.weight" not in tensors:
