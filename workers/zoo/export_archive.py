@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._export.serde.serialize import deserialize_scalar_type
+from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
 
 from rosetta.errors import InvalidRequest
 
@@ -94,7 +94,7 @@ def _payload(members: zipfile.ZipFile, folder: str, program: str, kind: str, nam
             continue
         meta = entry["tensor_meta"]
         if member not in stored:
-            stored[member] = _flat(members.read(member), deserialize_scalar_type(meta["dtype"]))
+            stored[member] = _flat(members.read(member), _SERIALIZE_TO_TORCH_DTYPE[meta["dtype"]])
         tensor = _view(stored[member], meta)
         tensors[path] = nn.Parameter(tensor, requires_grad=False) if entry["is_param"] else tensor
     return tensors
