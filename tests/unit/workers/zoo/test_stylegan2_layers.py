@@ -40,7 +40,7 @@ def modulated(weight, styles, demodulate):
     return found
 
 
-def slow_upsampling(image, weight, taps):
+def slow_upsampling(image, weight, taps, before, after):
     """Each pixel stamps the kernel onto a map of twice the size, and the filter smooths the stamps."""
     outputs, inputs, size, _ = weight.shape
     _, height, width = image.shape
@@ -53,7 +53,8 @@ def slow_upsampling(image, weight, taps):
                     place += image[i, row, column] * weight[o, i]
     kernel = 4 * np.outer(taps, taps) / np.sum(taps) ** 2
     turned = kernel[::-1, ::-1][None, None]
-    return np.stack([slow_convolution(one[None], turned, 1)[0] for one in stamped])
+    stamped = np.pad(stamped, [(0, 0), (before, after), (before, after)])
+    return np.stack([slow_convolution(one[None], turned, 0)[0] for one in stamped])
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -68,15 +69,18 @@ def test_modulated_convolution_is_each_image_with_its_own_weights(size, demodula
         np.testing.assert_allclose(found[index], slow_convolution(maps[index], own, size // 2), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("taps", [[1, 3, 3, 1], [1, 2, 4, 3]])
-def test_upsampling_convolution_stamps_kernels_and_smooths_them(taps):
+@pytest.mark.parametrize(
+    ("taps", "before", "after"), [([1, 3, 3, 1], 1, 1), ([1, 2, 4, 3], 1, 1), ([1, 2, 3], 1, 0), ([1, 2], 0, 0)]
+)
+def test_upsampling_convolution_stamps_kernels_and_smooths_them(taps, before, after):
+    """The margins are those of the published networks: filter and kernel centred, of odd filters half a pixel off."""
     maps, weight, styles = normal(2, 3, 4, 5), normal(2, 3, 3, 3), normal(2, 3)
     found = layers.modulated_convolution(
         torch.from_numpy(maps), torch.from_numpy(weight), torch.from_numpy(styles), up=fir(taps)
     )
     assert found.shape == (2, 2, 8, 10)
     for index in range(2):
-        expected = slow_upsampling(maps[index], modulated(weight, styles[index], True), taps)
+        expected = slow_upsampling(maps[index], modulated(weight, styles[index], True), taps, before, after)
         np.testing.assert_allclose(found[index], expected, rtol=1e-6, atol=1e-6)
 
 
