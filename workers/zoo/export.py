@@ -41,10 +41,15 @@ def load(reference: str, locations: Locations) -> Network:
     file = locations.given or Path(name)
     archive = export_archive.read(file)
     program = export_program.checked(archive.program, file.name)
-    image = _image(program, file.name)
+    try:
+        image = _image(program, file.name)
+        exported = ExportedProgramDeserializer().deserialize(program, dict(archive.state), dict(archive.constants))
+        module = _as_modules(exported, image)
+    except InvalidRequest:
+        raise
+    except Exception as error:  # an inconsistent or newer program may raise anything
+        raise _unreadable(file.name, error) from error
     height, width = options.image_size(asked, (image.height, image.width), file.name)
-    exported = _rebuild(program, archive, file.name)
-    module = _unflatten(exported, image, file.name)
     reader = MapReader(height, width, prefix_tokens=None)
     return Network(
         module=module,
@@ -122,19 +127,9 @@ def _check_batch(batch: schema.SymInt, name: str, program: schema.ExportedProgra
         raise InvalidRequest(f"{file} takes batches of {low} to {high} images only: {mend}", file=file)
 
 
-def _rebuild(program: schema.ExportedProgram, archive: export_archive.Archive, file: str) -> ExportedProgram:
-    try:
-        return ExportedProgramDeserializer().deserialize(program, dict(archive.state), dict(archive.constants))
-    except Exception as error:  # an inconsistent or newer program may raise anything
-        raise _unreadable(file, error) from error
-
-
-def _unflatten(exported: ExportedProgram, image: _Image, file: str) -> nn.Module:
+def _as_modules(exported: ExportedProgram, image: _Image) -> nn.Module:
     """The program as the modules that it came from; it runs where its input is."""
-    try:
-        module = unflatten(exported)
-    except Exception as error:
-        raise _unreadable(file, error) from error
+    module = unflatten(exported)
     graphs = [graph for child in module.modules() if isinstance(graph := getattr(child, "graph", None), fx.Graph)]
     device = torch.device("cpu")
 
