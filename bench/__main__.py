@@ -10,7 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = {"mining": "bench.mining", "load": "bench.load", "match_http": "bench.match_http"}
+BENCHMARKS = {
+    "mining": "bench.mining",
+    "zoo": "bench.zoo",
+    "large": "bench.large",
+    "load": "bench.load",
+    "match_http": "bench.match_http",
+}
 RESULTS = Path(__file__).parent / "results"
 
 

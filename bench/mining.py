@@ -22,7 +22,7 @@ from service.submit import submit_mine
 from tests.mining import mine as mine_in_memory
 from tests.reference import pearson_layers
 from workers.allocator import keep_freed_memory
-from workers.mining.layout import LayerShape, ModelLayout
+from workers.mining.layout import Group, LayerShape, ModelLayout
 from workers.mining.resize import common
 from workers.mining.sketches import DIMENSIONS, SIDE
 from workers.pipelines.forward import ForwardPasses
@@ -34,14 +34,16 @@ from workers.zoo.base import Network
 IMAGES, BATCH, REPEATS = 200, 32, 3
 
 
-def _device() -> torch.device:
+def bench_device() -> torch.device:
+    """Where ROSETTA_DEVICE says."""
     from service.settings import get_settings
 
     name = get_settings().device
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
-def _timed(work: Callable[[], Any], device: torch.device) -> float:
+def timed(work: Callable[[], Any], device: torch.device) -> float:
+    """Seconds that the work takes, on the device too."""
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -94,28 +96,31 @@ class Floor:
         noise = ModelLayout("noise", (LayerShape("noise", DIMENSIONS, SIDE, SIDE),))
         pairs = [(self.layouts[a], self.layouts[b], True) for a, b in combinations(DEMO, 2)]
         pairs += [(layout, noise, False) for layout in self.layouts.values()]
-        seconds = 0.0
-        for first, second, null in pairs:
-            repeats = 1 + (NULL_PERMUTATIONS if null else 0)
-            for x in first.groups:
-                for y in second.groups:
-                    seconds += self._product(x, y, repeats)
-        return seconds
+        return sum(
+            product_seconds(first, second, 1 + (NULL_PERMUTATIONS if null else 0), IMAGES, self.device)
+            for first, second, null in pairs
+        )
 
-    def _product(self, x: Any, y: Any, repeats: int) -> float:
-        height, width = common(x.grid, y.grid)
-        left = torch.randn(BATCH * height * width, x.channels, device=self.device)
-        right = torch.randn(BATCH * height * width, y.channels, device=self.device)
-        out = torch.zeros(x.channels, y.channels, device=self.device)
-        out.addmm_(left.T, right)
 
-        def work() -> None:
-            for images in [BATCH] * (IMAGES // BATCH) + [IMAGES % BATCH] * (IMAGES % BATCH > 0):
-                rows = images * height * width
-                for _ in range(repeats):
-                    out.addmm_(left[:rows].T, right[:rows])
+def product_seconds(first: ModelLayout, second: ModelLayout, repeats: int, images: int, device: torch.device) -> float:
+    """Seconds of the bare matrix products of two models, `repeats` times over the images, on data in place."""
+    return sum(_product(x, y, repeats, images, device) for x in first.groups for y in second.groups)
 
-        return _timed(work, self.device)
+
+def _product(x: Group, y: Group, repeats: int, images: int, device: torch.device) -> float:
+    height, width = common(x.grid, y.grid)
+    left = torch.randn(BATCH * height * width, x.channels, device=device)
+    right = torch.randn(BATCH * height * width, y.channels, device=device)
+    out = torch.zeros(x.channels, y.channels, device=device)
+    out.addmm_(left.T, right)
+
+    def work() -> None:
+        for count in [BATCH] * (images // BATCH) + [images % BATCH] * (images % BATCH > 0):
+            rows = count * height * width
+            for _ in range(repeats):
+                out.addmm_(left[:rows].T, right[:rows])
+
+    return timed(work, device)
 
 
 def _job(engine: Any, settings: Any, number: int) -> float:
@@ -147,18 +152,18 @@ def _correlation_stage(floor: Floor) -> dict[str, float]:
     whole = {model: {layer: torch.cat(parts) for layer, parts in layers.items()} for model, layers in maps.items()}
     mine_in_memory(whole, batch=25, sketch=False, permutations=0)
     engine = statistics.median(
-        _timed(lambda: mine_in_memory(whole, batch=25, sketch=False, permutations=0), torch.device("cpu"))
+        timed(lambda: mine_in_memory(whole, batch=25, sketch=False, permutations=0), torch.device("cpu"))
         for _ in range(3)
     )
     first, second = (list(layers.values()) for layers in whole.values())
-    brute = _timed(lambda: pearson_layers(first, second), torch.device("cpu"))
+    brute = timed(lambda: pearson_layers(first, second), torch.device("cpu"))
     return {"correlation_s": engine, "brute_force_s": brute, "speed_up_over_brute_force": brute / engine}
 
 
 def run() -> dict[str, Any]:
     """The figures: medians of interleaved repeats."""
     keep_freed_memory()  # as a worker does; the floor gains as much
-    device = _device()
+    device = bench_device()
     floor = Floor(device)
     jobs, forwards, products = [], [], []
     with store() as (engine, settings):
@@ -167,7 +172,7 @@ def run() -> dict[str, Any]:
         floor.forwards()
         for number in range(1, REPEATS + 1):
             jobs.append(_job(engine, settings, number))
-            forwards.append(_timed(floor.forwards, device))
+            forwards.append(timed(floor.forwards, device))
             products.append(floor.products())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # before brute force takes its own
     job, forward, product = (statistics.median(values) for values in (jobs, forwards, products))

@@ -25,12 +25,17 @@ DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
 
 
 @contextmanager
-def store() -> Iterator[tuple[sa.Engine, Settings]]:
-    """A durable Postgres, as in production, in a temporary folder; this process's settings name it."""
+def store(weights: Path | None = None) -> Iterator[tuple[sa.Engine, Settings]]:
+    """A durable Postgres, as in production, in a temporary folder; this process's settings name it.
+
+    Args:
+        weights: a weights folder.
+    """
     with tempfile.TemporaryDirectory(prefix="rosetta-bench-") as folder, PostgresServer.start(Path(folder)) as server:
         migrate.upgrade(server.url)
         os.environ["ROSETTA_DATABASE_URL"] = server.url
         os.environ["ROSETTA_DATA_DIR"] = str(Path(folder) / "data")
+        os.environ["ROSETTA_WEIGHTS_DIRS"] = str(weights or "")
         get_settings.cache_clear()
         engine = make_engine(server.url)
         try:

@@ -51,8 +51,8 @@ def sql(client: Client, query: str, *, as_json: bool) -> None:
 def export(client: Client, table: str, form: Format | None, out: Path, *, as_json: bool) -> None:
     """Write a whole table of the schema analytics to a file.
 
-    Tables: models, layers, units, unit_statistics, exemplars, probe_sets, comparisons, matches, neuron_pairs, sharing_by_layer,
-    model_pairs.
+    Tables: models, layers, units, unit_statistics, exemplars, probe_sets, comparisons, matches, neuron_pairs,
+    sharing_by_layer, model_pairs.
     """
     path = client.export(table, out, form, progress=sys.stderr.isatty())
     if as_json:

@@ -115,7 +115,9 @@ def test_mine_gives_a_job(talk, service):
     service.on("POST", "/v1/mine", values.job(12, "done", already_done=True))
     job = talk(talk.client.mine, probe="faces", models=["a", "b"], keep=5)
     assert (job.id, job.status, job.already_done, job.result) == (12, "done", True, {"pairs": 1})
-    assert service.bodies("POST", "/v1/mine") == [{"probe": "faces", "models": ["a", "b"], "keep": 5}]
+    assert service.bodies("POST", "/v1/mine") == [
+        {"probe": "faces", "models": ["a", "b"], "keep": 5, "sketch_only": False, "parts": 1}
+    ]
 
 
 def test_a_job_is_cancelled_and_tried_again(talk, service):
