@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from service.database import sketches
 from service.plan import NULL_PERMUTATIONS
 from workers.mining.errors import BudgetError, NonFiniteError, ShapeError
 from workers.mining.miner import Miner
+from workers.mining.plan import Pass
 from workers.pipelines import inputs
 from workers.pipelines.context import Context
 from workers.pipelines.forward import ForwardPasses
@@ -70,29 +71,41 @@ def run(context: Context) -> None:
 def _run_passes(
     context: Context, miner: Miner, models: Sequence[MinedModel], probes: GeneratorProbes | ImageProbes
 ) -> None:
-    place = {model.name: index for index, model in enumerate(models)}
-    passes = ForwardPasses(
+    forward = ForwardPasses(
         probes,
         {model.name: model.network for model in models},
         {model.name: [layer.name for layer in model.layout.layers] for model in models},
         miner.device,
     )
-    total, done = probes.count * len(miner.passes), 0
-    for number, part in enumerate(miner.passes, 1):
-        running = miner.start(part)
-        names = [models[index].name for index in part.models]
-        note = f"mining {len(names)} models"
+    total = probes.count * len(miner.passes)
+    for number, part in enumerate(miner.passes):
+        note = f"mining {len(part.models)} models"
         if len(miner.passes) > 1:
-            note += f", pass {number} of {len(miner.passes)}"
+            note += f", pass {number + 1} of {len(miner.passes)}"
+        done = number * probes.count
+        # In a function of its own: a pass is let go of before the next one takes its memory.
+        _run_pass(
+            miner,
+            part,
+            [model.name for model in models],
+            forward,
+            lambda seen, done=done, note=note: context.report(done + seen, total, note),
+        )
 
-        def consume(model: str, layer: str, maps: torch.Tensor, running: Any = running) -> None:
-            running.write(place[model], layer, maps)
 
-        for positions in passes.run(miner.order.split(part.batch), names, consume):
-            running.finish_batch(positions)
-            done += len(positions)
-            context.report(done, total, note)
-        miner.finish(running)
+def _run_pass(
+    miner: Miner, part: Pass, names: Sequence[str], forward: ForwardPasses, report: Callable[[int], None]
+) -> None:
+    running = miner.start(part)
+    place = {names[index]: index for index in part.models}
+
+    def consume(model: str, layer: str, maps: torch.Tensor) -> None:
+        running.write(place[model], layer, maps)
+
+    for positions in forward.run(miner.order.split(part.batch), list(place), consume):
+        running.finish_batch(positions)
+        report(running.seen)
+    miner.finish(running)
 
 
 def _publish(

@@ -1,6 +1,7 @@
 """However a job is planned and whoever does it, the same rows come out."""
 
 import time
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from service.broker import make_celery
 from service.database import schema
 from service.queries.probes import add_generator_probe
 from service.submit import submit_mine, submit_register
+from workers.mining import miner
+from workers.mining.mining_pass import MiningPass
 from workers.mining.plan import SCRATCH_BYTES
 
 DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
@@ -101,12 +104,22 @@ def test_exemplars_are_of_all_live_units(whole):
 
 
 def test_a_small_budget_takes_several_passes_and_gives_the_same_rows(
-    engine, settings, worker, celery, whole, stored, forget
+    engine, settings, worker, celery, whole, stored, forget, monkeypatch
 ):
     forget()
+    alive, most = weakref.WeakSet(), []
+
+    def counted(*arguments):
+        most.append(len(alive))  # of the passes before, each with buffers of its own
+        alive.add(made := MiningPass(*arguments))
+        return made
+
+    monkeypatch.setattr(miner, "MiningPass", counted)
     small = settings.model_copy(update={"memory_budget": SCRATCH_BYTES + 48 * 2**20})
     job = submit_mine(engine, celery, small, probe="faces")
     assert worker(job, small).progress_total >= 2 * IMAGES  # the images were seen more than once
+    assert len(most) >= 2
+    assert set(most) == {0}
     assert_same(stored(), whole)
 
 
