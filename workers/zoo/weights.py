@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
+from workers.zoo import torchscript
 
 State = dict[str, Tensor]
 
@@ -55,6 +56,8 @@ def read_state(path: Path) -> State:
 def read(path: Path) -> Any:
     """What a safetensors or PyTorch file holds, on the CPU: tensors and plain data; no code in it ever runs.
 
+    A TorchScript archive gives its parameters and buffers.
+
     Raises:
         InvalidRequest: when there is no such file, it holds code, or is broken.
     """
@@ -67,6 +70,8 @@ def read(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
+        if torchscript.is_archive(path):  # CLIP's own weights are one
+            return torchscript.read(path)
         # Training scripts keep their command line beside the weights: a Namespace is plain data.
         with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # of other pickle protocols; what cannot be read is an error
@@ -78,7 +83,7 @@ def read(path: Path) -> Any:
 
 def _reason(path: Path, head: bytes, error: Exception) -> str:
     pickled = head[:2] == b"PK" or head[:1] == b"\x80"
-    if pickled and (isinstance(error, pickle.UnpicklingError) or "TorchScript" in str(error)):
+    if pickled and isinstance(error, pickle.UnpicklingError):
         return (
             f"'{path.name}' holds Python objects or code beside its tensors and was not opened: "
             "save the weights again as safetensors, or with torch.save(model.state_dict(), ...)"

@@ -129,3 +129,51 @@ def test_a_file_of_another_architecture_is_refused(tmp_path):
 def test_unknown_names(source, message):
     with pytest.raises(InvalidRequest, match=message):
         registry.load(source)
+
+
+class Archive(torch.nn.Module):
+    """What OpenAI's archives hold: both towers, and three numbers beside them."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.visual = model.visual
+        for name in ("input_resolution", "context_length", "vocab_size"):
+            self.register_buffer(name, torch.tensor(64))
+        self.token_embedding = torch.nn.Embedding(16, 64)
+        self.logit_scale = torch.nn.Parameter(torch.tensor(4.6))
+
+    def forward(self, images):
+        return self.visual(images)
+
+
+@pytest.mark.parametrize("name", ["RN-tiny", "ViT-tiny"])
+@pytest.mark.filterwarnings("ignore")  # of torch.jit, which is on its way out, and of tracing
+def test_openais_own_archive(tmp_path, name):
+    model, _ = save(tmp_path, name)
+    file = tmp_path / "openai.pt"
+    torch.jit.trace(Archive(model).half(), torch.zeros(1, 3, 64, 64).half(), check_trace=False).save(str(file))
+    network = registry.load(f"open_clip:{name}/openai", file)
+    for key, value in model.visual.state_dict().items():
+        assert torch.equal(network.module.visual.state_dict()[key], value.float())
+    assert shapes(network) == EXPECTED[name]
+
+
+REAL = {
+    # Layers, units, and keys of OpenAI's published files.
+    "RN50": (4, 256 + 512 + 1024 + 2048, ("visual.layer4.2.conv3.weight", "visual.attnpool.positional_embedding")),
+    "ViT-B-32": (12, 12 * 3072, ("visual.class_embedding", "visual.transformer.resblocks.11.mlp.c_fc.weight")),
+    "ViT-B-16": (12, 12 * 3072, ("visual.conv1.weight", "visual.proj", "visual.ln_pre.weight")),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_sizes(tmp_path, name):
+    layers, units, keys = REAL[name]
+    model = open_clip.create_model(name, load_weights=False, precision="fp16")
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith("transformer.")}
+    assert set(keys) <= state.keys()
+    save_file(state, tmp_path / "w.safetensors")
+    network = registry.load(f"open_clip:{name}/openai", tmp_path / "w.safetensors")
+    found = shapes(network)
+    assert len(found) == layers
+    assert sum(shape[0] for shape in found.values()) == units

@@ -91,13 +91,6 @@ def test_a_whole_module_is_refused(tmp_path):
         weights.read_state(tmp_path / "module.pt")
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning")
-def test_torchscript_is_refused(tmp_path):
-    torch.jit.save(torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2)), tmp_path / "script.pt")
-    with pytest.raises(InvalidRequest, match="holds Python objects or code beside its tensors"):
-        weights.read_state(tmp_path / "script.pt")
-
-
 @pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
 def test_a_cut_file_is_broken(tmp_path, state, name):
     file = tmp_path / name
