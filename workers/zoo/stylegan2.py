@@ -16,6 +16,7 @@ from rosetta.errors import InvalidRequest
 from workers.zoo.base import LatentSpace
 from workers.zoo.stylegan2_layers import Dense, Skip, StyledConvolution, ToColours, normalised
 from workers.zoo.stylegan_built import Built
+from workers.zoo.stylegan_generator import StyleGenerator
 from workers.zoo.upfirdn import upsample
 
 Architecture = Literal["skip", "orig", "resnet"]
@@ -90,6 +91,12 @@ class Mapping(nn.Module):
         for index in range(self.count):
             vectors = self.get_submodule(f"fc{index}")(vectors)
         return vectors
+
+    def mean(self, _labels: Tensor | None) -> Tensor:
+        """The mean w, [W]."""
+        if self.w_avg is None:
+            raise InvalidRequest("the file has no mean w: leave the truncation out")
+        return self.w_avg
 
 
 class Block(nn.Module):
@@ -186,32 +193,11 @@ class Synthesis(nn.Module):
         return image
 
 
-class Generator(nn.Module):
-    """Latents to images; called as `workers.zoo.stylegan_built.Built` says."""
+class Generator(StyleGenerator):
+    """The generator of a layout; holds zeros until weights are loaded."""
 
     def __init__(self, layout: Layout) -> None:
-        super().__init__()
-        self.mapping = Mapping(layout)
-        self.synthesis = Synthesis(layout)
-        self.styles = layout.styles
-
-    def forward(
-        self, values: Tensor, labels: Tensor | None = None, truncation: float | None = None, space: str = "z"
-    ) -> Tensor:
-        """Images, float32 [N, colours, H, H], in about [-1, 1]."""
-        ws = self.mapping(values, labels) if space == "z" else values
-        if ws.ndim == 2:
-            ws = ws[:, None].expand(-1, self.synthesis.num_ws, -1)
-        if ws.shape[1:] != (self.synthesis.num_ws, self.styles):
-            raise InvalidRequest(
-                f"{space} of shape {list(values.shape[1:])} came: this generator takes w of [{self.styles}] "
-                f"and w+ of [{self.synthesis.num_ws}, {self.styles}]"
-            )
-        if truncation is not None:
-            if self.mapping.w_avg is None:
-                raise InvalidRequest("the file has no mean w: leave the truncation out")
-            ws = self.mapping.w_avg.lerp(ws, truncation)
-        return self.synthesis(ws)
+        super().__init__(Mapping(layout), Synthesis(layout), layout.styles)
 
 
 def built(module: Generator, layout: Layout) -> Built:
