@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rosetta.errors import InvalidRequest
-from workers.zoo import maps, options, records, stylegan2_nvidia, stylegan2_port, weights
+from workers.zoo import options, records, stylegan2_nvidia, stylegan2_port, weights
 from workers.zoo.base import Latents, Network
 from workers.zoo.locations import Locations
 from workers.zoo.records import Record
@@ -46,7 +46,7 @@ def load(reference: str, locations: Locations) -> Network:
         latents=built.space,
         images=_images,
         inputs=_inputs,
-        to_maps=maps.plain_maps,
+        to_maps=built.to_maps,
         details={"architecture": built.architecture, "noise": noise},
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from workers.zoo import maps
 from workers.zoo.base import LatentSpace
 
 
@@ -30,6 +33,7 @@ class Built:
         layers: default layers: the outputs of the convolutions after their activation, in forward order.
         architecture: for people, such as `StyleGAN2`.
         aliases: nicknames, lower case.
+        to_maps: as `Network.to_maps`.
     """
 
     module: nn.Module
@@ -37,3 +41,4 @@ class Built:
     layers: tuple[str, ...]
     architecture: str
     aliases: tuple[str, ...] = ()
+    to_maps: Callable[[str, Any], Tensor] = maps.plain_maps
