@@ -32,7 +32,7 @@ class Concepts:
             outside.
         models: int64 [C], how many models it spans.
         cohesion: float64 [C], mean r of its edges.
-        stability: float64 [C], in [0, 1]: the mean over other seeds of the largest Jaccard index with a community there.
+        stability: float64 [C], in [0, 1]: mean over other seeds of the largest Jaccard index with a community there.
     """
 
     concept: Integers

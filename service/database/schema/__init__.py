@@ -1,0 +1,33 @@
+"""The tables of the store, beside their indexes; one module a noun."""
+
+from service.database.schema.base import metadata
+from service.database.schema.comparisons import comparisons, matches
+from service.database.schema.jobs import job_parts, jobs
+from service.database.schema.probes import (
+    SKETCH_DIMENSIONS,
+    exemplars,
+    probe_images,
+    probe_sets,
+    profiles,
+    sketches,
+    unit_statistics,
+)
+from service.database.schema.zoo import layers, models, units
+
+__all__ = [
+    "SKETCH_DIMENSIONS",
+    "comparisons",
+    "exemplars",
+    "job_parts",
+    "jobs",
+    "layers",
+    "matches",
+    "metadata",
+    "models",
+    "probe_images",
+    "probe_sets",
+    "profiles",
+    "sketches",
+    "unit_statistics",
+    "units",
+]
