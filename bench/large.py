@@ -26,7 +26,8 @@ def mine() -> dict[str, Any]:
     from safetensors.torch import save_file
 
     from bench.stack import add_probe, deaf, run_job, store
-    from service.submit import submit_mine, submit_register
+    from service.submit import submit_mine
+    from service.submit_register import submit_register
     from workers.allocator import keep_freed_memory
 
     keep_freed_memory()

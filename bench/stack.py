@@ -19,7 +19,7 @@ from service.database.engine import make_engine
 from service.embedded import PostgresServer
 from service.queries.probes import add_generator_probe
 from service.settings import Settings, get_settings
-from service.submit import submit_register
+from service.submit_register import submit_register
 
 DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
 

@@ -21,7 +21,8 @@ from bench.mining import bench_device, product_seconds, timed
 from bench.stack import add_probe, deaf, run_job, store
 from service.plan import NULL_PERMUTATIONS
 from service.settings import Settings
-from service.submit import submit_mine, submit_register
+from service.submit import submit_mine
+from service.submit_register import submit_register
 from workers.allocator import keep_freed_memory
 from workers.mining.layout import ModelLayout, noise_layout
 from workers.mining.sketches import DIMENSIONS, SIDE

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from rosetta.errors import InvalidRequest
 from service.database.schema import layers, models, units
-from service.submit import name_taken
+from service.submit_register import name_taken
 from workers.mining.layout import LayerShape
 from workers.pipelines import networks
 from workers.pipelines.context import Context

@@ -13,7 +13,7 @@ from service.api.encoding import respond
 from service.api.routes.common import Cursor, Limit, ModelName, UnitText
 from service.api.state import state_of
 from service.queries import matches, models, pages, units
-from service.submit import submit_register
+from service.submit_register import submit_register
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 

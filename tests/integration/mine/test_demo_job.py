@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from service.database import schema, sketches
 from service.queries.probes import add_generator_probe
-from service.submit import submit_mine, submit_register
+from service.submit import submit_mine
+from service.submit_register import submit_register
 from workers.pipelines import networks
 
 DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")

@@ -12,7 +12,8 @@ from service import jobs
 from service.broker import make_celery
 from service.database import schema
 from service.queries.probes import add_generator_probe
-from service.submit import submit_mine, submit_register
+from service.submit import submit_mine
+from service.submit_register import submit_register
 from workers.mining import miner
 from workers.mining.mining_pass import MiningPass
 from workers.mining.plan import SCRATCH_BYTES

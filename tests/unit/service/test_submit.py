@@ -13,7 +13,8 @@ from service import jobs
 from service.broker import make_celery
 from service.database import schema
 from service.engine_version import ENGINE_VERSION
-from service.submit import submit_mine, submit_register
+from service.submit import submit_mine
+from service.submit_register import submit_register
 
 
 @pytest.fixture
