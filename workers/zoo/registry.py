@@ -24,6 +24,7 @@ SOURCES = {
     "hub": "workers.zoo.torch_hub",
     "onnx": "workers.zoo.onnx_graph",
     "open_clip": "workers.zoo.open_clip",
+    "recording": "workers.zoo.recording",
     "stylegan": "workers.zoo.stylegan",
     "timm": "workers.zoo.timm",
 }
