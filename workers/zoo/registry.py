@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 GROUP = "rosetta.sources"
 # The scheme and the module that follows `ModelSource`: it has `load(reference, locations)`.
 SOURCES = {
+    "biggan": "workers.zoo.biggan",
     "demo": "workers.zoo.demo",
     "export": "workers.zoo.export",
     "hub": "workers.zoo.torch_hub",
