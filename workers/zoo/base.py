@@ -81,10 +81,12 @@ class Recording:
     Attributes:
         images: how many images there are responses to.
         probe: the digest (or its beginning) or the name of the probe set they answer.
+        stated: what the file itself says of that, if it does; it has to be the same probe set.
     """
 
     images: int
     probe: str
+    stated: str | None = None
 
 
 @dataclass(frozen=True)
