@@ -137,6 +137,13 @@ def _empty_array(*_arguments: Any) -> _Array:
     return _Array(0)
 
 
+def _dill_array(_function: Any, _arguments: Any, state: tuple[Any, ...], _attributes: Any = None) -> _Array:
+    """The array of a file that dill wrote, as StyleGAN-XL's are."""
+    array = _empty_array()
+    array.__setstate__(state)
+    return array
+
+
 def _array(content: Any, dtype: Any, shape: tuple[int, ...], order: str) -> np.ndarray[Any, Any]:
     return np.frombuffer(_bytes(content), _numpy(dtype)).reshape(shape, order="F" if order == "F" else "C")
 
@@ -207,6 +214,7 @@ _OWN: dict[str, Any] = {
             ("numeric._frombuffer", _array),
         )
     },
+    "dill._dill._create_array": _Call(_dill_array),
     **{str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)},
     "torch.Size": _Call(tuple),
     "torch.device": _Call(lambda *where: ":".join(map(str, where))),

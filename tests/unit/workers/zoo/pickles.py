@@ -40,6 +40,23 @@ def _reconstruct_persistent_obj(meta):
 _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 
 
+def _create_array(*_arguments):
+    raise AssertionError("nothing in a pickle may run")
+
+
+_create_array.__module__ = "dill._dill"
+
+
+class DillArray:
+    """An array that pickles as dill has it, which wrote StyleGAN-XL's files."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __reduce__(self):
+        return _create_array, (*self.array.__reduce__(), None)
+
+
 class Persistent:
     """An object that pickles as `persistence.persistent_class` has it."""
 
@@ -85,6 +102,8 @@ def dumps(content, protocol=pickle.DEFAULT_PROTOCOL):
         "dnnlib.util": {"EasyDict": EasyDict},
         "dnnlib.tflib": {},
         "dnnlib.tflib.network": {"Network": Network},
+        "dill": {},
+        "dill._dill": {"_create_array": _create_array},
         "torch_utils": {},
         "torch_utils.persistence": {"_reconstruct_persistent_obj": _reconstruct_persistent_obj},
     }

@@ -69,6 +69,15 @@ def test_arrays_and_scalars_keep_type_order_and_bytes(tmp_path, protocol):
     assert read(tmp_path, [np.float32(0.1), np.int64(-3)], protocol) == [np.float32(0.1), -3]
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_arrays_that_dill_wrote(tmp_path, protocol):
+    arrays = [np.broadcast_to(np.asarray(36), [2]), np.arange(6.0).reshape(2, 3).T]
+    found = read(tmp_path, [pickles.DillArray(array) for array in arrays], protocol)
+    for array, expected in zip(found, arrays, strict=True):
+        assert array.dtype == expected.dtype
+        np.testing.assert_array_equal(array, expected)
+
+
 def test_arrays_that_python_2_wrote():
     text = (
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02\x85"
