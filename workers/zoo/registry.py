@@ -21,6 +21,7 @@ GROUP = "rosetta.sources"
 SOURCES = {
     "biggan": "workers.zoo.biggan",
     "demo": "workers.zoo.demo",
+    "diffusers": "workers.zoo.diffusers",
     "export": "workers.zoo.export",
     "hub": "workers.zoo.torch_hub",
     "onnx": "workers.zoo.onnx_graph",
