@@ -24,6 +24,9 @@ models = sa.Table(
     # What people want to know and nothing joins on: input size, preprocessing, latent space, licence.
     sa.Column("details", JSONB, nullable=False, server_default="{}"),
     created(),
+    # Of a recording: the digest of the probe set it answers, and so the only one it can be mined on. Not its id: the
+    # same images have the same digest again after they were removed.
+    sa.Column("recorded_on", sa.Text),
 )
 
 layers = sa.Table(

@@ -9,7 +9,7 @@ from tests.integration.database import rows
 
 # INTERFACE.md, "SQL": stable names.
 COLUMNS = {
-    "models": "model family aliases source weights_digest is_generator layers units details created_at",
+    "models": "model family aliases source weights_digest is_generator layers units details created_at recorded_on",
     "layers": "model layer position channels height width first_unit",
     "units": "model unit layer channel address height width",
     "unit_statistics": "probe_set model unit layer channel mean std minimum maximum dead",
