@@ -1,4 +1,7 @@
-"""Forward passes over a probe set: each network runs once an image, and hands its layers' maps over."""
+"""Forward passes over a probe set: each network runs once an image, and hands its layers' maps over.
+
+A recording is run over the images' positions; where all are recordings, no image is made.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class ForwardPasses:
 
     def __init__(
         self,
-        probes: GeneratorProbes | ImageProbes,
+        probes: GeneratorProbes | ImageProbes | None,
         networks: Mapping[str, Network],
         layers: Mapping[str, Sequence[str]],
         device: torch.device,
@@ -34,7 +37,7 @@ class ForwardPasses:
         """Move the networks to the device, channels last: convolutions run faster, and maps come as products want them.
 
         Args:
-            probes: where images come from.
+            probes: where images come from; None: all networks are recordings, which look at none.
             networks: by model name; a generator among them must be the one the probe set was made by.
             layers: what to record of each.
             device: where to run.
@@ -60,7 +63,8 @@ class ForwardPasses:
             The positions of each batch, once all its maps were handed over.
         """
         recorders = {name: self._recorder(name, consume) for name in models}
-        for positions, images in self._batches(splits):
+        looked_at = any(self._networks[name].recording is None for name in models)
+        for positions, images in self._batches(splits, looked_at=looked_at):
             start = 0
             while start < len(positions):
                 here = slice(start, start + self._most)
@@ -78,9 +82,9 @@ class ForwardPasses:
                 if self._device.type == "cuda":  # after the error, which holds on to the tensors of its frames
                     torch.cuda.empty_cache()
 
-    def _batches(self, splits: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Positions, and the images there, on the CPU; None where a generator makes them."""
-        if isinstance(self._probes, GeneratorProbes):
+    def _batches(self, splits: Iterable[Tensor], *, looked_at: bool) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Positions, and the images there, on the CPU; None where a generator makes them, or nobody looks at them."""
+        if not looked_at or not isinstance(self._probes, ImageProbes):
             yield from ((split, None) for split in splits)
             return
         for indices, images in self._probes.batches(split.tolist() for split in splits):
@@ -88,6 +92,13 @@ class ForwardPasses:
 
     def _forward(self, positions: Tensor, images: Tensor | None, recorders: Mapping[str, Recorder]) -> None:
         """Run every model once over a batch."""
+        recorded = {name: recorder for name, recorder in recorders.items() if self._networks[name].recording}
+        for recorder in recorded.values():
+            with recorder:
+                recorder.run(positions)
+        recorders = {name: recorder for name, recorder in recorders.items() if name not in recorded}
+        if not recorders:
+            return
         images = self._generate(positions, recorders) if images is None else images.to(self._device, non_blocking=True)
         inputs: dict[Preprocessing, Tensor] = {}  # models that want the same input share it
         for name, recorder in recorders.items():

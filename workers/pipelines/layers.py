@@ -43,7 +43,7 @@ def choose(module: nn.Module, globs: Sequence[str], source: str) -> list[str]:
 
 
 def trace(network: Network, layers: Sequence[str], model: str) -> list[LayerShape]:
-    """The shapes of those of the layers that run, in forward order, from one gray image or one latent.
+    """The shapes of those of the layers that run, in forward order, from one gray image, latent or recorded row.
 
     Args:
         network: whose forward pass.
@@ -58,7 +58,7 @@ def trace(network: Network, layers: Sequence[str], model: str) -> list[LayerShap
 
     def consume(layer: str, output: Any) -> None:
         maps = maps_of_one(network, layer, output)
-        _check_finite(maps, f"model '{model}', layer '{layer}'")
+        _check_finite(maps, f"model '{model}', layer '{layer}'", recorded=network.recording is not None)
         shapes.append(LayerShape(layer, *maps.shape[1:]))
 
     with torch.inference_mode(), Recorder(network.module, layers, consume) as recorder:
@@ -99,11 +99,14 @@ def trial_inputs(network: Network) -> tuple[Any, ...]:
     return (_gray_image(network.preprocessing, device),)
 
 
-def _check_finite(maps: Tensor, where: str) -> None:
-    if not bool(maps.isfinite().all()):
-        raise InvalidRequest(
-            f"{where}: NaN or infinity in a trial pass; the weights are broken, or meant for another network"
-        )
+def _check_finite(maps: Tensor, where: str, *, recorded: bool = False) -> None:
+    if bool(maps.isfinite().all()):
+        return
+    if recorded:
+        raise InvalidRequest(f"{where}: NaN or infinity at the first image; fill in what was not recorded")
+    raise InvalidRequest(
+        f"{where}: NaN or infinity in a trial pass; the weights are broken, or meant for another network"
+    )
 
 
 def _check_images(network: Network, space: LatentSpace, output: Any, model: str) -> None:

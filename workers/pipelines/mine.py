@@ -36,7 +36,8 @@ def run(context: Context) -> None:
         probe_set = inputs.probe_row(connection, context.parameters["probe"])
         ids = {model for pair in pairs for model in pair} | set(context.payload["profiles"])
         models = inputs.load_models(context, connection, sorted(ids))
-        probes = inputs.load_probes(context, connection, probe_set)
+        recorded = all(model.network.recording for model in models)  # these look at no image
+        probes = None if recorded else inputs.load_probes(context, connection, probe_set)
     place = {model.id: index for index, model in enumerate(models)}
     device = _device(context.settings.device)
     try:
@@ -44,7 +45,7 @@ def run(context: Context) -> None:
             [model.layout for model in models],
             [(place[a], place[b]) for a, b in pairs],
             [place[model] for model in context.payload["profiles"]],
-            probes.count,
+            probe_set._mapping["count"],  # `.count` is a method of tuples
             probe_set.digest,
             keep=context.parameters["keep"],
             permutations=NULL_PERMUTATIONS,
@@ -69,7 +70,7 @@ def run(context: Context) -> None:
 
 
 def _run_passes(
-    context: Context, miner: Miner, models: Sequence[MinedModel], probes: GeneratorProbes | ImageProbes
+    context: Context, miner: Miner, models: Sequence[MinedModel], probes: GeneratorProbes | ImageProbes | None
 ) -> None:
     forward = ForwardPasses(
         probes,
@@ -77,12 +78,12 @@ def _run_passes(
         {model.name: [layer.name for layer in model.layout.layers] for model in models},
         miner.device,
     )
-    total = probes.count * len(miner.passes)
+    total = miner.images * len(miner.passes)
     for number, part in enumerate(miner.passes):
         note = f"mining {len(part.models)} models"
         if len(miner.passes) > 1:
             note += f", pass {number + 1} of {len(miner.passes)}"
-        done = number * probes.count
+        done = number * miner.images
         # In a function of its own: a pass is let go of before the next one takes its memory.
         _run_pass(
             miner,
