@@ -14,6 +14,7 @@ from service.database.schema import layers, models, units
 from service.submit_register import name_taken
 from workers.mining.layout import LayerShape
 from workers.pipelines import networks
+from workers.pipelines.alignment import probe_set_of
 from workers.pipelines.context import Context
 from workers.pipelines.layers import choose, trace
 from workers.zoo.base import Network
@@ -23,12 +24,15 @@ def run(context: Context) -> None:
     """Registers the model that the job's parameters name.
 
     Raises:
-        InvalidRequest: when it cannot be loaded, or its layers cannot be recorded.
+        InvalidRequest: when it cannot be loaded, its layers cannot be recorded, or it is a recording that does not
+            fit its probe set.
+        NotFound: when it is a recording, and its probe set is not here.
         Conflict: when its name was taken meanwhile.
     """
     wanted = context.parameters
     context.report(0, 1, f"loading {wanted['source']}")
     network = networks.load(context.settings, wanted["source"], wanted["weights"])
+    recorded_on = _recorded_on(context, network)
     context.report(0, 1, "one forward pass, to learn the layers' grids")
     shapes = trace(network, _layers(network, wanted), wanted["name"])
     _check_named(shapes, wanted["layers"] or network.layers)
@@ -39,13 +43,21 @@ def run(context: Context) -> None:
         "units": sum(shape.channels for shape in shapes),
     }
     with context.publish(result) as connection:
-        model_id = _store_model(connection, wanted, network, result["units"])
+        model_id = _store_model(connection, wanted, network, result["units"], recorded_on)
         _store_layers(connection, model_id, shapes)
 
 
 def _layers(network: Network, wanted: dict[str, Any]) -> Sequence[str]:
     globs = wanted["layers"]
     return choose(network.module, globs, wanted["source"]) if globs else network.layers
+
+
+def _recorded_on(context: Context, network: Network) -> str | None:
+    """The digest of the probe set that a recording answers; None of any other network."""
+    if network.recording is None:
+        return None
+    with context.engine.connect() as connection:
+        return str(probe_set_of(connection, network.recording).digest)
 
 
 def _check_named(shapes: Sequence[LayerShape], named: Sequence[str]) -> None:
@@ -59,9 +71,10 @@ def _check_named(shapes: Sequence[LayerShape], named: Sequence[str]) -> None:
             )
 
 
-def _store_model(connection: sa.Connection, wanted: dict[str, Any], network: Network, count: int) -> int:
-    shape = network.preprocessing or network.latents
-    key = "preprocessing" if network.preprocessing else "latents"
+def _store_model(
+    connection: sa.Connection, wanted: dict[str, Any], network: Network, count: int, recorded_on: str | None
+) -> int:
+    taken = {"preprocessing": network.preprocessing, "latents": network.latents, "recording": network.recording}
     row = {
         "name": wanted["name"],
         "family": wanted["family"] or network.family,
@@ -71,7 +84,8 @@ def _store_model(connection: sa.Connection, wanted: dict[str, Any], network: Net
         "weights_digest": network.weights_digest,
         "is_generator": network.is_generator,
         "units": count,
-        "details": {**network.details, key: asdict(shape) if shape else None},
+        "details": {**network.details, **{key: asdict(shape) for key, shape in taken.items() if shape}},
+        "recorded_on": recorded_on,
     }
     try:
         return int(connection.execute(sa.insert(models).values(row).returning(models.c.id)).scalar_one())
