@@ -28,5 +28,7 @@ def resolve(settings: Settings, source: str, weights: str | None = None) -> tupl
         )
     if match["scheme"] in FILE_SCHEMES:
         path, mark, options = match["reference"].partition("?")  # such as onnx:FILE?size=224
-        source = f"{match['scheme']}:{resolve_weights(settings, path)}{mark}{options}" if path else source
+        if path:
+            file = resolve_weights(settings, path, folders=match["scheme"] == "recording")
+            source = f"{match['scheme']}:{file}{mark}{options}"
     return source, None if weights is None else resolve_weights(settings, weights)

@@ -184,13 +184,20 @@ def check_image(path: Path, name: str) -> None:
         raise InvalidRequest(f"image {name} is broken: {error}", image=name) from None
 
 
-def resolve_weights(settings: Settings, reference: str) -> Path:
+def resolve_weights(settings: Settings, reference: str, *, folders: bool = False) -> Path:
     """The weight file that a request names, such as `<sha256>/net.pt` or a path below a weights folder.
+
+    Args:
+        settings: say where weights folders are.
+        reference: what the request names.
+        folders: whether it may be a folder, such as zarr; a client sends files alone.
 
     Raises:
         InvalidRequest: when there is no such file, or it lies outside the weights folders.
     """
     mend = "upload it, or name a file below one of ROSETTA_WEIGHTS_DIRS"
+    if folders:
+        mend += "; a folder is uploaded as a .zip"
     if not reference or "\0" in reference or ".." in Path(reference).parts:
         raise InvalidRequest(f"weights {reference!r} is not a path below a weights folder: {mend}")
     for folder in settings.all_weights_dirs:
@@ -198,7 +205,7 @@ def resolve_weights(settings: Settings, reference: str) -> Path:
         # An absolute reference replaces the root; links are followed before the place is checked.
         with suppress(OSError, RuntimeError):  # too long, unreadable, or links in a circle: no file either
             path = (root / reference).resolve()
-            if path.is_relative_to(root) and path.is_file():
+            if path.is_relative_to(root) and (path.is_file() or (folders and path.is_dir())):
                 return path
     raise InvalidRequest(f"weights '{reference}' is not a file below a weights folder: {mend}", weights=reference)
 

@@ -52,9 +52,11 @@ def forget_all() -> None:
 
 
 def _stamps(uri: str, file: Path | None) -> tuple[tuple[int, int], ...]:
-    """Size and time of the files, so that one that was replaced is loaded again."""
+    """Size and time of the files, those inside a folder too, so that one that was replaced is loaded again."""
     paths = [Path(uri.partition(":")[2].partition("?")[0]), *([file] if file else [])]
-    stats = [path.stat() for path in paths if path.is_absolute()]
+    paths = [path for path in paths if path.is_absolute()]
+    paths += [inner for path in paths if path.is_dir() for inner in sorted(path.rglob("*"))]
+    stats = [path.stat() for path in paths]
     return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
