@@ -126,10 +126,12 @@ def _wanted(
 
 def _fitting(connection: sa.Connection, probe_set: sa.Row[Any]) -> list[sa.Row[Any]]:
     """All models that can be mined on the probe set, ordered by id."""
+    columns = schema.models.c
     fitting = sa.select(schema.models).where(
-        sa.or_(~schema.models.c.is_generator, schema.models.c.id == probe_set.generator_id)
+        sa.or_(~columns.is_generator, columns.id == probe_set.generator_id),
+        sa.or_(columns.recorded_on.is_(None), columns.recorded_on == probe_set.digest),
     )
-    return list(connection.execute(fitting.order_by(schema.models.c.id)))
+    return list(connection.execute(fitting.order_by(columns.id)))
 
 
 def _named(connection: sa.Connection, probe_set: sa.Row[Any], names: Sequence[str]) -> list[sa.Row[Any]]:
@@ -165,14 +167,34 @@ def _one_with_all_mined(
 
 
 def _check_fits(connection: sa.Connection, model: sa.Row[Any], probe_set: sa.Row[Any]) -> None:
-    if not model.is_generator or model.id == probe_set.generator_id:
-        return
+    if model.recorded_on not in {None, probe_set.digest}:
+        raise _recorded_elsewhere(connection, model, probe_set)
+    if model.is_generator and model.id != probe_set.generator_id:
+        raise _generates_others(connection, model, probe_set)
+
+
+def _recorded_elsewhere(connection: sa.Connection, model: sa.Row[Any], probe_set: sa.Row[Any]) -> InvalidRequest:
+    columns = schema.probe_sets.c
+    name = connection.scalar(sa.select(columns.name).where(columns.digest == model.recorded_on))
+    if name:
+        own, mend = f"'{name}'", f"`rosetta mine --probe {name}`, or register responses to '{probe_set.name}'"
+    else:
+        own, mend = f"of digest {model.recorded_on[:12]}, which was removed", "make that one again"
+    return InvalidRequest(
+        f"recording '{model.name}' can only be mined on the probe set it answers ({own}), not on "
+        f"'{probe_set.name}': {mend}",
+        model=model.name,
+        probe=probe_set.name,
+    )
+
+
+def _generates_others(connection: sa.Connection, model: sa.Row[Any], probe_set: sa.Row[Any]) -> InvalidRequest:
     if probe_set.generator_id is None:
         source = "is a folder of images"
     else:
         name = connection.scalar(sa.select(schema.models.c.name).where(schema.models.c.id == probe_set.generator_id))
         source = f"was made by '{name}'"
-    raise InvalidRequest(
+    return InvalidRequest(
         f"generator '{model.name}' can only be mined on its own samples, but probe set '{probe_set.name}' "
         f"{source}: make one with `rosetta probes add NAME --generator {model.name} --count 100`",
         model=model.name,

@@ -74,7 +74,6 @@ def _check_named(shapes: Sequence[LayerShape], named: Sequence[str]) -> None:
 def _store_model(
     connection: sa.Connection, wanted: dict[str, Any], network: Network, count: int, recorded_on: str | None
 ) -> int:
-    taken = {"preprocessing": network.preprocessing, "latents": network.latents, "recording": network.recording}
     row = {
         "name": wanted["name"],
         "family": wanted["family"] or network.family,
@@ -84,7 +83,7 @@ def _store_model(
         "weights_digest": network.weights_digest,
         "is_generator": network.is_generator,
         "units": count,
-        "details": {**network.details, **{key: asdict(shape) for key, shape in taken.items() if shape}},
+        "details": {**network.details, **_taken(network, recorded_on)},
         "recorded_on": recorded_on,
     }
     try:
@@ -93,6 +92,14 @@ def _store_model(
         if isinstance(error.orig, psycopg.errors.UniqueViolation):
             raise name_taken(wanted["name"]) from None
         raise
+
+
+def _taken(network: Network, recorded_on: str | None) -> dict[str, Any]:
+    """What the network takes, for people: images, latents or positions in a probe set."""
+    if network.recording:
+        return {"recording": {"images": network.recording.images, "probe_set_digest": recorded_on}}
+    shapes = {"preprocessing": network.preprocessing, "latents": network.latents}
+    return {key: asdict(shape) for key, shape in shapes.items() if shape}
 
 
 def _store_layers(connection: sa.Connection, model_id: int, shapes: Sequence[LayerShape]) -> None:

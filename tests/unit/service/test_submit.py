@@ -45,8 +45,9 @@ def zoo(engine):
     return SimpleNamespace(**{name.replace("-", "_"): number for name, number in ids.items()}, faces=faces)
 
 
-def add_model(connection, name, is_generator=False):
+def add_model(connection, name, is_generator=False, recorded_on=None):
     row = {"name": name, "family": "x", "source": "demo:x", "weights_digest": "0", "units": 100}
+    row["recorded_on"] = recorded_on
     return connection.scalar(
         sa.insert(schema.models).values(**row, is_generator=is_generator).returning(schema.models.c.id)
     )
@@ -208,3 +209,36 @@ def test_nothing_to_compare(engine, mine, zoo):
         mine(probe="faces")
     with pytest.raises(InvalidRequest, match="no model fits probe set 'photos'"):
         mine(probe="photos")
+
+
+@pytest.fixture
+def recorded(engine, zoo):
+    """Responses to the faces, to the photos, and to what is no more."""
+    with engine.begin() as connection:
+        for probe_set in ("faces", "photos", "0123456789abcdef"):
+            add_model(connection, f"brain-{probe_set[:6]}", recorded_on=probe_set)
+
+
+def test_recordings_of_other_probe_sets_do_not_fit(mine, zoo, recorded):
+    assert mine(probe="faces").parameters["models"] == ["gan", "net-a", "net-b", "brain-faces"]
+    assert mine(probe="photos", sketch_only=True).parameters["models"] == ["net-a", "net-b", "brain-photos"]
+    assert mine(probe="photos", models=["brain-photos", "net-b"]).state == "queued"
+
+
+@pytest.mark.parametrize("options", [{}, {"sketch_only": True}])
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (
+            "brain-photos",
+            r"'brain-photos' can only .* answers \('photos'\), not on 'faces': `rosetta mine --probe photos`",
+        ),
+        (
+            "brain-012345",
+            r"'brain-012345' can only .* \(of digest 0123456789ab, which was removed\), not on 'faces': make",
+        ),
+    ],
+)
+def test_a_recording_is_mined_on_its_own_probe_set_alone(mine, zoo, recorded, model, message, options):
+    with pytest.raises(InvalidRequest, match=message):
+        mine(probe="faces", models=[model, "net-a"], **options)
