@@ -5,10 +5,12 @@ from __future__ import annotations
 from threading import Event
 from uuid import uuid4
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
+from safetensors.numpy import save_file
 
-from rosetta.errors import Conflict, InvalidRequest
+from rosetta.errors import Conflict, InvalidRequest, NotFound
 from service import jobs
 from service.database import schema
 from tests.integration.jobs import tiny
@@ -25,7 +27,7 @@ def tiny_source(engine, monkeypatch):
     networks.forget_all()
     tiny.loads.clear()
     with engine.begin() as connection:
-        connection.execute(sa.text("TRUNCATE jobs, models CASCADE"))
+        connection.execute(sa.text("TRUNCATE jobs, models, probe_sets CASCADE"))
 
 
 @pytest.fixture
@@ -114,6 +116,75 @@ def test_refusals_leave_nothing(engine, run, source, layers, error, message):
     with pytest.raises(error, match=message):
         run("net", source, layers=layers)
     assert nothing_stored(engine)
+
+
+DIGEST = "4f1c09aa73e2" + 52 * "b"
+OTHER = "4f1c09aa73e2" + 52 * "c"
+
+
+@pytest.fixture
+def responses(engine, settings):
+    """Probe sets of 9 and 10 images, and files of responses to 9."""
+    values = {"kind": "images", "height": 64, "width": 64}
+    with engine.begin() as connection:
+        for name, digest, count in (("faces", DIGEST, 9), ("photos", "0" * 64, 10)):
+            row = {"name": name, "digest": digest, "count": count}
+            connection.execute(sa.insert(schema.probe_sets).values(**row, **values))
+    settings.uploads_dir.mkdir(parents=True, exist_ok=True)
+    array = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    np.save(settings.uploads_dir / "responses.npy", array)
+    save_file({"v1": array, "v4/it": array}, settings.uploads_dir / "stated.safetensors", {"probe_set_digest": DIGEST})
+    save_file({"v1": array}, settings.uploads_dir / "other.safetensors", {"probe_set_digest": OTHER})
+
+
+@pytest.mark.parametrize("probe", ["faces", DIGEST, DIGEST[:12], DIGEST[:13].upper()])
+def test_a_recording(engine, run, responses, probe):
+    source = f"recording:responses.npy?probe={probe}"
+    assert run("brain", source) == {"model": "brain", "layers": 1, "units": 5}
+    model, shapes, _ = stored(engine, "brain")
+    assert shapes == [("responses", 5, 1, 1, 0)]
+    assert (model.family, model.source, model.recorded_on, model.is_generator) == ("recording", source, DIGEST, False)
+    assert model.details == {"recording": {"images": 9, "probe_set_digest": DIGEST}}
+
+
+@pytest.mark.parametrize("options", ["", "?probe=faces", f"?probe={DIGEST}"])
+def test_a_recording_that_states_its_probe_set(engine, run, responses, options):
+    run("brain", f"recording:stated.safetensors{options}")
+    model, shapes, _ = stored(engine, "brain")
+    assert model.recorded_on == DIGEST
+    assert [shape[0] for shape in shapes] == ["v1", "v4.it"]
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ("responses.npy?probe=face", NotFound, "no probe set 'face'; did you mean faces"),
+        (f"responses.npy?probe={DIGEST[:11]}", NotFound, "no probe set '4f1c09aa73e'; there are faces, photos"),
+        (f"responses.npy?probe={OTHER}", NotFound, f"no probe set '{OTHER}'; there are faces, photos"),
+        ("other.safetensors", NotFound, f"no probe set '{OTHER}'"),
+        (
+            "responses.npy?probe=photos",
+            InvalidRequest,
+            "the recording has 9 images, probe set 'photos' 10: save one row",
+        ),
+        (
+            "other.safetensors?probe=faces",
+            InvalidRequest,
+            rf"says itself that it answers probe set '{OTHER}', not 'faces' \(4f1c09aa73e2\)",
+        ),
+    ],
+)
+def test_a_recording_that_does_not_fit_leaves_nothing(engine, run, responses, source, error, message):
+    with pytest.raises(error, match=message):
+        run("brain", f"recording:{source}")
+    assert nothing_stored(engine)
+
+
+def test_a_recording_before_any_probe_set(engine, run, responses):
+    with engine.begin() as connection:
+        connection.execute(sa.delete(schema.probe_sets))
+    with pytest.raises(NotFound, match="no probe set 'faces': there are none yet; make it with `rosetta probes add"):
+        run("brain", "recording:responses.npy?probe=faces")
 
 
 def test_a_name_that_was_taken_meanwhile(engine, run):
