@@ -6,8 +6,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
@@ -15,7 +15,7 @@ from workers.zoo import options, weights
 from workers.zoo.base import Network, Recording
 from workers.zoo.locations import Locations
 from workers.zoo.maps import plain_maps
-from workers.zoo.recording_files import PROBE_KEY, RecordedArray, open_file
+from workers.zoo.recording_files import RecordedArray, open_file
 
 _Path = tuple[str, ...]
 
@@ -85,7 +85,7 @@ class Responses(nn.Module):
         # Not by add_module, which refuses the names of nn.Module's own attributes, such as `type` or `forward`.
         node: nn.Module = self
         for part in parts[:-1]:
-            node = node._modules.setdefault(part, nn.Module())  # type: ignore[assignment]
+            node = cast("nn.Module", node._modules.setdefault(part, nn.Module()))
         node._modules[parts[-1]] = rows
         return rows
 

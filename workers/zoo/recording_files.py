@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -20,7 +22,10 @@ ONLY = "responses"
 PROBE_KEY = "probe_set_digest"
 
 _NUMBERS = "fiub"  # numpy's kinds: floats, integers with and without sign, booleans
-_SAFETENSORS_NUMBERS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
+_SAFETENSORS = {
+    **{"F64": "f8", "F32": "f4", "F16": "f2", "BF16": ml_dtypes.bfloat16, "BOOL": "?"},
+    **{"I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1"},
+}
 _FORMATS = "write responses with numpy.save, as safetensors, or as a zarr array or group"
 _ZARR_FILES = frozenset({"zarr.json", ".zarray", ".zgroup"})
 
@@ -71,19 +76,21 @@ def open_file(path: Path) -> RecordedFile:
     raise InvalidRequest(f"'{path.name}' is no recording: {_FORMATS}", file=path.name)
 
 
-def numpy_array(array: npt.NDArray[np.generic], read: Callable[[list[int]], npt.NDArray[np.generic]]) -> RecordedArray:
-    """An array with numpy's shape and dtype.
+def recorded(shape: Sequence[int], dtype: npt.DTypeLike, read: Callable[[list[int]], npt.ArrayLike]) -> RecordedArray:
+    """An array whose rows come as numpy's.
 
     Args:
-        array: whose.
-        read: its rows by index, as they are stored.
+        shape: of all of it.
+        dtype: of its elements.
+        read: rows by index, as they are stored.
     """
+    dtype = np.dtype(dtype)
 
     def rows(indices: list[int]) -> Tensor:
         with np.errstate(over="ignore"):  # float64 beyond float32 is infinite, and mining names layer and image
-            return torch.from_numpy(read(indices).astype(np.float32, order="C", copy=True))
+            return torch.from_numpy(np.array(read(indices), np.float32, order="C"))
 
-    return RecordedArray(tuple(array.shape), str(array.dtype), array.dtype.kind in _NUMBERS, rows)
+    return RecordedArray(tuple(shape), str(dtype), dtype.kind in _NUMBERS or dtype == ml_dtypes.bfloat16, rows)
 
 
 def broken(path: Path, error: Exception) -> InvalidRequest:
@@ -102,31 +109,28 @@ def _open_npy(path: Path) -> RecordedArray:
                 file=path.name,
             ) from error
         raise broken(path, error) from error
-    return numpy_array(array, lambda indices: array[indices])
+    return recorded(array.shape, array.dtype, lambda indices: array[indices])
 
 
 def _open_safetensors(path: Path) -> RecordedFile:
     from safetensors import safe_open
 
     try:
-        # Never closed: its slices are read for as long as they are referred to.
-        file = safe_open(path, framework="pt")
+        # As numpy's: torch maps a file so that it has to fit into memory. It is never closed, for its slices are read
+        # as long as they are referred to.
+        file = safe_open(path, framework="np")
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         stated = (file.metadata() or {}).get(PROBE_KEY)
-    except Exception as error:
+    except Exception as error:  # a broken or hostile file may raise anything
         raise broken(path, error) from error
+    return RecordedFile({name: _slice(whole) for name, whole in slices.items()}, stated)
 
-    def recorded(name: str) -> RecordedArray:
-        whole = slices[name]
-        dtype = whole.get_dtype()
-        return RecordedArray(
-            tuple(whole.get_shape()),
-            dtype,
-            dtype in _SAFETENSORS_NUMBERS,
-            lambda indices: torch.stack([whole[index].float() for index in indices]),
-        )
 
-    return RecordedFile({name: recorded(name) for name in slices}, stated)
+def _slice(whole: Any) -> RecordedArray:
+    name = whole.get_dtype()
+    dtype = _SAFETENSORS.get(name, "V")  # others, such as F8_E4M3, are no numbers to numpy
+    array = recorded(whole.get_shape(), dtype, lambda indices: np.stack([whole[index] for index in indices]))
+    return replace(array, dtype=name)
 
 
 def _open_zip(path: Path) -> RecordedFile:
