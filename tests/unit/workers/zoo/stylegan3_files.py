@@ -5,7 +5,7 @@ those of StyleGAN-XL's head Sauer et al. 2022 (section 3.3). Filters are uneven 
 told from a correlation and a wrong margin by a sample.
 """
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import ceil, log2
 
 import numpy as np
@@ -215,7 +215,7 @@ def persistent(tiny, state, **more):
             buffers={key: state.get(f"{name}.{key}") for key in ("magnitude_ema", "up_filter", "down_filter")},
             modules={"affine": dense(f"{name}.affine")},
             kwargs=given,
-            **asdict(replace(place, in_size=both[0], out_size=both[1])),
+            **asdict(place) | {"in_size": both[0], "out_size": both[1]},
             conv_kernel=1 if place.is_torgb else tiny.kernel,
             conv_clamp=tiny.clamp,
             padding=[0, 0, 0, 0],
