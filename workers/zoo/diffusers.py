@@ -101,7 +101,7 @@ def _unet(unet_class: Any, files: PipelineFiles) -> nn.Module:
         with torch.device("meta"):
             unet: nn.Module = unet_class.from_config(config)
     except Exception as error:  # a configuration may hold anything
-        raise files.refusal(f"its UNet cannot be built ({' '.join(str(error).split())[:160]})") from error
+        raise files.refusal(f"its UNet cannot be built ({_in_a_line(error)})") from error
     return unet
 
 
@@ -109,7 +109,7 @@ def _image_shape(unet: Any, files: PipelineFiles) -> tuple[int, int, int]:
     """Channels, height and width of the images.
 
     Raises:
-        InvalidRequest: when they are not RGB, or of no fixed size.
+        InvalidRequest: when they are not RGB, of no fixed size, or of one that the UNet cannot take.
     """
     channels = {unet.config.in_channels, unet.config.out_channels}
     if channels != {3}:
@@ -121,6 +121,11 @@ def _image_shape(unet: Any, files: PipelineFiles) -> tuple[int, int, int]:
     sides = (size, size) if isinstance(size, int) else size
     if not (isinstance(sides, (list, tuple)) and len(sides) == 2 and all(isinstance(s, int) and s > 0 for s in sides)):
         raise files.refusal(f"its UNet has the sample_size {size}, which is no size of images")
+    try:
+        with torch.inference_mode():  # without memory, as the UNet still is: only shapes are worked out
+            unet(torch.empty(1, 3, *sides, device="meta"), 0)
+    except Exception as error:  # a configuration may hold anything
+        raise files.refusal(f"its UNet fails at its sample_size {size} ({_in_a_line(error)})") from error
     return 3, sides[0], sides[1]
 
 
@@ -143,7 +148,7 @@ def _scheduler(scheduler_class: Any, files: PipelineFiles, steps: str) -> Any:
         scheduler = scheduler_class.from_config(config)
         scheduler.set_timesteps(int(steps))
     except Exception as error:  # a configuration may hold anything
-        raise files.refusal(f"its scheduler cannot be built ({' '.join(str(error).split())[:160]})") from error
+        raise files.refusal(f"its scheduler cannot be built ({_in_a_line(error)})") from error
     if not 0 <= int(scheduler.timesteps.min()) <= int(scheduler.timesteps.max()) < trained:
         raise InvalidRequest(f"steps={steps}: the schedule of {files.name} leaves its training then: take fewer steps")
     return scheduler
@@ -196,7 +201,12 @@ def _with_weights(unet: nn.Module, state: weights.State, file: str, name: str) -
 
 def _aliases(name: str) -> tuple[str, ...]:
     tail = name.rpartition("/")[2].lower()
-    return tuple(dict.fromkeys((name.lower(), tail, tail.replace("-", " "), tail.partition("-")[0], "diffusion")))
+    kinds = [kind for kind in ("ddpm", "ddim") if kind in tail]
+    return tuple(dict.fromkeys((name.lower(), tail, tail.replace("-", " "), *kinds, "diffusion")))
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
 
 
 def _images(output: Tensor) -> Tensor:

@@ -373,6 +373,7 @@ def test_wrong_references(tmp_path, reference, says):
         ("unet/config.json", {"out_channels": 6}, r"turns 3 channels into 6"),
         ("unet/config.json", {"sample_size": None}, r"sample_size None"),
         ("unet/config.json", {"sample_size": [8]}, r"sample_size"),
+        ("unet/config.json", {"sample_size": 9}, r"fails at its sample_size 9 \(.*[sS]ize"),
         ("unet/config.json", {"up_block_types": ["Magic", "UpBlock2D"]}, r"cannot be built"),
         ("unet/config.json", {"block_out_channels": [4, 12]}, r"does not fit the UNet of me/ddpm-tiny: .*expected"),
         ("unet/config.json", {"layers_per_block": 2}, r"missing down_blocks\.0\.resnets\.1"),
