@@ -37,7 +37,7 @@ class Dense(nn.Linear):
 
 
 def modulated_convolution(maps: Tensor, weight: Tensor, styles: Tensor, gain: Tensor, *, demodulate: bool) -> Tensor:
-    """A convolution whose weights are each image's own, over all places that the kernel touches (appendix C).
+    """A convolution whose weights are each image's own, over all places that the kernel touches (Karras et al. 2020).
 
     The maps are scaled instead of the weights, before and after: it is the same sum, and all images share one
     convolution. Styles are brought to a mean square of 1 for each image on its own, so that an image does not depend
@@ -101,7 +101,7 @@ def filtered_leaky_relu(
 
 
 class FourierFeatures(nn.Module):
-    """What the first layer takes: waves on the canvas, turned and shifted as w says (appendix F)."""
+    """What the first layer takes: waves on the canvas, turned and shifted as w says (section 3.2)."""
 
     def __init__(self, signal: Signal, styles: int) -> None:
         """Holds zeros and random numbers until weights are loaded.
