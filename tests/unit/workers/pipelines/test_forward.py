@@ -7,7 +7,7 @@ from torch import nn
 
 from workers.pipelines.forward import ForwardPasses
 from workers.probes import GeneratorProbes, ImageProbes
-from workers.zoo.base import LatentSpace, Network, Preprocessing
+from workers.zoo.base import LatentSpace, Network, Preprocessing, Recording
 
 CPU = torch.device("cpu")
 HALF = (0.5, 0.5, 0.5)
@@ -46,6 +46,23 @@ def generator(module):
     )
 
 
+class Recorded(nn.Module):
+    """Two layers whose rows are known."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.tail = nn.Identity(), nn.Identity()
+
+    def forward(self, positions):
+        assert positions.dtype == torch.int64
+        self.conv(positions[:, None].float())
+        self.tail((positions[:, None, None, None] + torch.arange(6).view(1, 1, 2, 3)).float())
+
+
+def recording():
+    return Network(Recorded(), ("conv", "tail"), "digest", "recording", recording=Recording(11, "faces"))
+
+
 @pytest.fixture
 def images(tmp_path):
     for number in range(11):
@@ -66,6 +83,39 @@ def collect(probes, networks, batch):
             assert len(maps) == len(positions)
             kept.setdefault(place, {}).update(zip(positions.tolist(), maps, strict=True))
     return {place: torch.stack([found[i] for i in range(probes.count)]) for place, found in kept.items()}, sizes
+
+
+def rows_of_a_recording(found, name):
+    assert torch.equal(found[name, "conv"].flatten(), torch.arange(11.0))
+    assert torch.equal(found[name, "tail"][:, 0], torch.arange(11.0)[:, None, None] + torch.arange(6.0).view(2, 3))
+
+
+@pytest.mark.parametrize("kind", ["images", "generator"])
+def test_a_recording_is_given_positions_beside_other_networks(images, kind):
+    made = generator(Scarce(3, 99))
+    probes = images if kind == "images" else GeneratorProbes(made, seed=0, count=11)
+    networks = {"recorded": recording(), "seeing": discriminator(Scarce(3, 2))}
+    found, sizes = collect(probes, networks, 4)
+    assert sizes == [2, 2, 2, 2, 2, 1]  # a batch that is run in halves
+    assert len(found) == 4
+    rows_of_a_recording(found, "recorded")
+    if kind == "generator":
+        assert max(made.module.sizes) == 4
+
+
+@pytest.mark.parametrize("kind", ["images", "generator"])
+def test_where_all_are_recordings_no_image_is_decoded_or_made(images, kind, tmp_path):
+    made = generator(Scarce(3, 0))
+    for file in tmp_path.glob("*.png"):
+        file.write_bytes(b"no image")
+    probes = images if kind == "images" else GeneratorProbes(made, seed=0, count=11)
+    found, sizes = collect(probes, {"a": recording(), "b": recording()}, 4)
+    assert sizes == [4, 4, 3]
+    rows_of_a_recording(found, "a")
+    rows_of_a_recording(found, "b")
+    assert made.module.sizes == []
+    passes = ForwardPasses(None, {"a": recording()}, {"a": ("conv",)}, CPU)
+    assert [len(batch) for batch in passes.run(torch.arange(3).split(2), ["a"], lambda *found: None)] == [2, 1]
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, MemoryError])
