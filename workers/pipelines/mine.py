@@ -56,10 +56,12 @@ def run(context: Context) -> None:
     except BudgetError as error:
         raise InvalidRequest(f"{error}: raise ROSETTA_MEMORY_BUDGET, or mine with fewer layers (--layers)") from error
     except NonFiniteError as error:
+        why = "its weights may be broken, or the layer overflows; register it without that layer (--layers)"
+        if any(model.network.recording for model in models if model.name == error.model):
+            why = "fill in what was not recorded, or register it without that layer (--layers)"
         raise InvalidRequest(
             f"model '{error.model}', layer '{error.layer}' gave NaN or infinity on "
-            f"{inputs.image_name(context.engine, probe_set, error.image)}: "
-            "its weights may be broken, or the layer overflows; register it without that layer (--layers)",
+            f"{inputs.image_name(context.engine, probe_set, error.image)}: {why}",
             model=error.model,
             layer=error.layer,
             image=error.image,
