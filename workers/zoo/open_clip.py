@@ -20,6 +20,8 @@ from workers.zoo.maps import MapReader
 
 # The image tower cannot be built without a text tower: this one is small, and is dropped at once.
 _SMALL_TEXT = {"context_length": 8, "vocab_size": 8, "width": 64, "heads": 1, "layers": 1}
+# Numbers that stand beside the weights in OpenAI's own archives, and in no other file.
+_OPENAI_NUMBERS = {"input_resolution", "context_length", "vocab_size"}
 
 
 class ImageTower(nn.Module):
@@ -48,8 +50,10 @@ def load(reference: str, locations: Locations) -> Network:
         raise InvalidRequest(f"OpenCLIP has no model '{name}': {hint}", model=name)
     pretrained = open_clip.get_pretrained_cfg(name, tag) if tag else {}
     file = locations.given or _file(name, tag, pretrained, locations)
-    model = _build(config, pretrained)
-    _fit(model, file, name)
+    state = weights.read_state(file)
+    # OpenAI trained with QuickGELU; of its own archives we know that, whichever pretraining was named.
+    model = _build(config, pretrained | ({"quick_gelu": True} if state.keys() >= _OPENAI_NUMBERS else {}))
+    _fit(model, state, file.name, name)
     tower = ImageTower(model.visual)
     height, width = _pair(tower.visual.image_size)
     return Network(
@@ -84,11 +88,14 @@ def _file(name: str, tag: str, pretrained: dict[str, Any], locations: Locations)
         raise InvalidRequest(
             f"OpenCLIP {trouble}: write open_clip:{name}/TAG with one of {tags}, or pass --weights FILE", model=name
         )
+    url = pretrained.get("url", "")
+    published = (url.rpartition("/")[2],)  # such as OpenAI's RN50.pt
     if location := pretrained.get("hf_hub"):
         repository, _, file = location.rpartition("/")
-        return locations.file(_candidates(file), of=f"{name}/{tag}", repository=repository)
-    url = pretrained["url"]
-    return locations.file((url.rpartition("/")[2],), of=f"{name}/{tag}", url=url)
+        names = _candidates(file)
+        there = locations.in_folders(names, repository) or (url and locations.in_folders(published))
+        return there or locations.file(names, of=f"{name}/{tag}", repository=repository)
+    return locations.file(published, of=f"{name}/{tag}", url=url)
 
 
 def _candidates(file: str) -> tuple[str, ...]:
@@ -107,8 +114,7 @@ def _build(config: dict[str, Any], pretrained: dict[str, Any]) -> nn.Module:
     )
 
 
-def _fit(model: nn.Module, file: Path, name: str) -> None:
-    state = weights.read_state(file)
+def _fit(model: nn.Module, state: weights.State, file: str, name: str) -> None:
     wanted = model.visual.state_dict()
     state = weights.strip_prefix(state, [f"visual.{key}" for key in wanted] + list(wanted))
     state = convert_state_dict(model, state)  # of other projects' CLIP checkpoints
@@ -116,7 +122,7 @@ def _fit(model: nn.Module, file: Path, name: str) -> None:
     weights.fit(
         model.visual,
         weights.strip_prefix(tower, wanted) or state,
-        file=file.name,
+        file=file,
         architecture=f"the image tower of {name}",
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ _DTYPES = {
     "LongStorage": torch.int64,
     "BoolStorage": torch.bool,
 }
+# No module has more attributes; modules that hold one another in a hostile file would have no end.
+_MOST_ATTRIBUTES = 1_000_000
 
 
 def is_archive(path: Path) -> bool:
@@ -46,9 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
         root = _Unpickler(archive, name.partition("/")[0]).load()
     if not isinstance(root, _Module):
         raise pickle.UnpicklingError(f"the archive holds a {type(root).__name__}, no module")
-    state: dict[str, Tensor] = {}
-    _flatten(root, "", state)
-    return state
+    return dict(_flatten(root, "", count()))
 
 
 class _Module:
@@ -63,12 +65,14 @@ class _Module:
         self.attributes = state
 
 
-def _flatten(module: _Module, prefix: str, state: dict[str, Tensor]) -> None:
+def _flatten(module: _Module, prefix: str, seen: Iterator[int]) -> Iterator[tuple[str, Tensor]]:
     for name, value in module.attributes.items():
+        if next(seen) > _MOST_ATTRIBUTES:
+            raise pickle.UnpicklingError("modules without end")
         if isinstance(value, Tensor):
-            state[f"{prefix}{name}"] = value
+            yield f"{prefix}{name}", value
         elif isinstance(value, _Module):
-            _flatten(value, f"{prefix}{name}.", state)
+            yield from _flatten(value, f"{prefix}{name}.", seen)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -77,7 +81,7 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, archive: zipfile.ZipFile, folder: str) -> None:
         self._archive, self._folder = archive, folder
         self._storages: dict[str, Tensor] = {}
-        super().__init__(io.BytesIO(archive.read(f"{folder}/data.pkl")))
+        super().__init__(io.BytesIO(_member(archive, f"{folder}/data.pkl")))
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands in for a global.
@@ -104,9 +108,16 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise pickle.UnpicklingError(f"a persistent {kind}")
         if key not in self._storages:
-            content = bytearray(self._archive.read(f"{self._folder}/data/{key}"))
+            content = bytearray(_member(self._archive, f"{self._folder}/data/{key}"))
             self._storages[key] = torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
         return self._storages[key]
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of a part of the archive; PyTorch compresses none of these, so that none can swell."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise zipfile.BadZipFile(f"'{name}' is compressed")
+    return archive.read(name)
 
 
 class _Function:

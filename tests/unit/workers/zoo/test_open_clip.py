@@ -1,10 +1,12 @@
 """OpenCLIP's image towers, with weight files that the tests write in the published layout."""
 
+import dataclasses
 import json
 
 import open_clip
 import pytest
 import torch
+from open_clip.transformer import QuickGELU, Transformer
 from runs import images, maps, shapes
 from safetensors.torch import save_file
 
@@ -75,6 +77,23 @@ def test_a_custom_text_tower_and_an_image_tower_alone(tmp_path):
     assert torch.equal(registry.load("open_clip:ViT-tiny", file).module.visual.proj, model.visual.proj)
     save_file(model.visual.state_dict(), file)
     assert torch.equal(registry.load("open_clip:ViT-tiny", file).module.visual.proj, model.visual.proj)
+
+
+@pytest.mark.parametrize("name", ["ViT-tiny", "ViT-wide"])
+def test_a_transformer_that_runs_tokens_first(tmp_path, name):
+    _model, file = save(tmp_path, name)
+    network = registry.load(f"open_clip:{name}", file)
+    batch = images(network, 3)
+    expected = maps(network, batch)
+    visual = network.module.visual
+    tokens_first = Transformer(width=64, layers=2, heads=2, mlp_ratio=4.0, batch_first=False).eval()
+    tokens_first.load_state_dict(visual.transformer.state_dict())
+    visual.transformer = tokens_first
+    reader = _map_reader(visual, network.preprocessing.height, network.preprocessing.width)
+    found = maps(dataclasses.replace(network, to_maps=reader), batch)
+    assert found.keys() == expected.keys()
+    for layer, value in expected.items():
+        assert torch.allclose(found[layer], value, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_first", [True, False])
@@ -156,11 +175,31 @@ def test_openais_own_archive(tmp_path, name):
     for key, value in model.visual.state_dict().items():
         assert torch.equal(network.module.visual.state_dict()[key], value.float())
     assert shapes(network) == EXPECTED[name]
+    named_nothing = registry.load(f"open_clip:{name}", file)
+    gelus = [module for module in named_nothing.module.modules() if isinstance(module, torch.nn.GELU)]
+    quick = [module for module in named_nothing.module.modules() if isinstance(module, QuickGELU)]
+    assert not gelus
+    assert len(quick) == (0 if name == "RN-tiny" else 2)
+
+
+def test_openais_file_lies_in_a_weights_folder_under_its_own_name(tmp_path):
+    model = open_clip.create_model("RN50", load_weights=False, precision="fp16")
+    state = {key: value for key, value in model.state_dict().items() if key.startswith("visual.")}
+    torch.save(state, tmp_path / "RN50.pt")
+    network = registry.load("open_clip:RN50/openai", folders=[tmp_path])
+    assert torch.equal(network.module.visual.layer4[2].conv3.weight, state["visual.layer4.2.conv3.weight"].float())
 
 
 REAL = {
     # Layers, units, and keys of OpenAI's published files.
     "RN50": (4, 256 + 512 + 1024 + 2048, ("visual.layer4.2.conv3.weight", "visual.attnpool.positional_embedding")),
+    "RN50x4": (4, 15 * 320, ("visual.layer3.9.bn3.running_var", "visual.attnpool.c_proj.weight")),
+    "convnext_base": (
+        4,
+        128 + 256 + 512 + 1024,
+        ("visual.trunk.stages.3.blocks.2.mlp.fc1.weight", "visual.head.proj.weight"),
+    ),
+    "ViT-B-16-SigLIP": (12, 12 * 3072, ("visual.trunk.blocks.11.mlp.fc1.weight", "visual.trunk.attn_pool.kv.weight")),
     "ViT-B-32": (12, 12 * 3072, ("visual.class_embedding", "visual.transformer.resblocks.11.mlp.c_fc.weight")),
     "ViT-B-16": (12, 12 * 3072, ("visual.conv1.weight", "visual.proj", "visual.ln_pre.weight")),
 }
@@ -170,10 +209,11 @@ REAL = {
 def test_real_sizes(tmp_path, name):
     layers, units, keys = REAL[name]
     model = open_clip.create_model(name, load_weights=False, precision="fp16")
-    state = {key: value for key, value in model.state_dict().items() if not key.startswith("transformer.")}
+    texts = ("transformer.", "text.transformer.")
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith(texts)}
     assert set(keys) <= state.keys()
     save_file(state, tmp_path / "w.safetensors")
-    network = registry.load(f"open_clip:{name}/openai", tmp_path / "w.safetensors")
+    network = registry.load(f"open_clip:{name}", tmp_path / "w.safetensors")
     found = shapes(network)
     assert len(found) == layers
     assert sum(shape[0] for shape in found.values()) == units

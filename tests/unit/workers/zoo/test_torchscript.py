@@ -125,3 +125,28 @@ def test_an_archive_of_something_else_is_refused(saved):
     rewrite(file, lambda name, old: pickle.dumps([1, 2], 2) if name.endswith("/data.pkl") else old)
     with pytest.raises(InvalidRequest, match="was not opened"):
         weights.read_state(file)
+
+
+def modules(depth):
+    """The pickle of modules each of which holds the next one twice, written by hand."""
+    opened = b"c__torch__\nHolder\n)\x81}(X\x01\x00\x00\x00a"
+    closed = b"q\x01X\x01\x00\x00\x00bh\x01ub"
+    return b"\x80\x02" + opened * depth + b"K\x01" + closed * depth + b"."
+
+
+def test_modules_without_end_are_refused(saved):
+    _, file = saved
+    rewrite(file, lambda name, old: modules(60) if name.endswith("/data.pkl") else old)
+    with pytest.raises(InvalidRequest, match="was not opened"):
+        weights.read_state(file)
+
+
+def test_a_compressed_part_is_refused(saved):
+    _, file = saved
+    with zipfile.ZipFile(file) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    with pytest.raises(InvalidRequest, match="broken or cut short"):
+        weights.read_state(file)
