@@ -8,7 +8,7 @@ import numpy as np
 def tiny_config():
     return {
         "output_dim": 32, "z_dim": 3, "class_embed_dim": 3, "channel_width": 4, "num_classes": 5,
-        "layers": [[False, 16, 16], [True, 16, 8], [False, 8, 8], [True, 8, 2], [True, 2, 1]],
+        "layers": [[False, 16, 16], [True, 16, 8], [False, 8, 4], [True, 4, 2], [True, 2, 1]],
         "attention_layer_position": 2, "eps": 1e-4, "n_stats": 6,
     }  # fmt: skip
 
