@@ -126,8 +126,6 @@ def _stored_layer(record: Record) -> Layer:
         signals.append(Signal(*read(found, names).values()))
     options = {_LAYER[name]: value for name, value in read(found, (), _LAYER).items()}
     flags = read(found, ("is_torgb", "is_critically_sampled"))
-    if flags["is_torgb"]:
-        options["kernel"] = 1
     return Layer(*signals, colours=flags["is_torgb"], critical=flags["is_critically_sampled"], **options)
 
 
