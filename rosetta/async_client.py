@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Check, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
+from rosetta.results import Check, Concept, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, AsyncTransport, Endpoint
 from rosetta.waiting import get_job
@@ -241,6 +241,34 @@ class AsyncClient:
     ) -> Rows[ModelPair]:
         """As `Client.pairs`."""
         return await self._run(operations.list_pairs(model, other, probe))
+
+    async def concepts(
+        self,
+        probe: str | None = None,
+        *,
+        min_models: int = 2,
+        model: str | None = None,
+        version: int | None = None,
+        order: Literal["models", "cohesion", "stability", "units"] = "models",
+        limit: int | None = None,
+    ) -> Rows[Concept]:
+        """As `Client.concepts`."""
+        return await self._run(
+            operations.list_concepts(
+                probe, version=version, min_models=min_models, model=model, order=order, limit=limit
+            )
+        )
+
+    async def concept(self, concept_id: int) -> Concept:
+        """As `Client.concept`."""
+        return await self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
+
+    async def find_concepts(
+        self, probe: str, *, resolution: float | None = None, q_value: float | None = None, seed: int | None = None
+    ) -> AsyncJobHandle:
+        """As `Client.find_concepts`."""
+        numbers = {"resolution": resolution, "q_value": q_value, "seed": seed}
+        return AsyncJobHandle(self._transport, await self._run(operations.find_concepts(probe, numbers)))
 
     async def ask(self, question: str, *, probe: str | None = None) -> Answer:
         """As `Client.ask`."""

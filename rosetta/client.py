@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, JobHandle, UnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Check, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
+from rosetta.results import Check, Concept, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, Endpoint, Transport
 from rosetta.waiting import get_job
@@ -349,6 +349,60 @@ class Client:
             probe: a probe set; all of them when left out.
         """
         return self._run(operations.list_pairs(model, other, probe))
+
+    def concepts(
+        self,
+        probe: str | None = None,
+        *,
+        min_models: int = 2,
+        model: str | None = None,
+        version: int | None = None,
+        order: Literal["models", "cohesion", "stability", "units"] = "models",
+        limit: int | None = None,
+    ) -> Rows[Concept]:
+        """Concepts: sets of units of several models that belong together; those of most models first.
+
+        Args:
+            probe: a probe set; all of them when left out.
+            min_models: models a concept spans at least.
+            model: only concepts with a unit of this model, family or nickname.
+            version: of the probe set's concepts; the newest when left out.
+            order: by models and cohesion, or by one number alone.
+            limit: how many; all when left out.
+
+        Raises:
+            NotFound: when there is no such probe set, version or model.
+
+        Example:
+            >>> client.concepts(probe="faces", min_models=3)
+        """
+        return self._run(
+            operations.list_concepts(
+                probe, version=version, min_models=min_models, model=model, order=order, limit=limit
+            )
+        )
+
+    def concept(self, concept_id: int) -> Concept:
+        """A concept with its members.
+
+        Raises:
+            NotFound: when there is none of that number.
+        """
+        return self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
+
+    def find_concepts(
+        self, probe: str, *, resolution: float | None = None, q_value: float | None = None, seed: int | None = None
+    ) -> JobHandle:
+        """The job that finds a probe set's concepts anew; mining does it with the usual numbers.
+
+        Args:
+            probe: the probe set's name.
+            resolution: the least mean r inside a concept. [0.2]
+            q_value: only pairs of best buddies below it count. [0.05]
+            seed: of the communities. [0]
+        """
+        numbers = {"resolution": resolution, "q_value": q_value, "seed": seed}
+        return JobHandle(self._transport, self._run(operations.find_concepts(probe, numbers)))
 
     def ask(self, question: str, *, probe: str | None = None) -> Answer:
         """The answer to a question in plain words.

@@ -12,7 +12,20 @@ import msgspec
 from rosetta.addresses import UnitReference, check_model_name, parse_address, parse_unit
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest, Unavailable
-from rosetta.results import Answer, Check, Job, Match, ModelPair, Module, Page, ProbeSet, SketchMatch, Table, Unit
+from rosetta.results import (
+    Answer,
+    Check,
+    Concept,
+    Job,
+    Match,
+    ModelPair,
+    Module,
+    Page,
+    ProbeSet,
+    SketchMatch,
+    Table,
+    Unit,
+)
 from rosetta.rows import Rows, SqlRows
 from rosetta.uploads import upload_images, upload_weights
 from rosetta.wire import decode, send
@@ -219,6 +232,20 @@ def list_pairs(model: str | None, into: str | None, probe: str | None) -> Operat
     """How much models share, pair by pair."""
     params = {"model": model, "in": into, "probe": probe}
     return (yield from list_all("/v1/pairs", ModelPair, "pairs of models", params))
+
+
+def list_concepts(
+    probe: str | None, *, version: int | None, min_models: int, model: str | None, order: str, limit: int | None
+) -> Operation[Rows[Concept]]:
+    """Concepts, without their members."""
+    params = {"probe": probe, "version": version, "min_models": min_models, "model": model, "order": order}
+    return (yield from list_all("/v1/concepts", Concept, "concepts", params, limit))
+
+
+def find_concepts(probe: str, numbers: Mapping[str, float | int | None]) -> Operation[Job]:
+    """The job that finds concepts; what is None is the service's choice."""
+    body = {"probe": probe, **{name: value for name, value in numbers.items() if value is not None}}
+    return decode((yield from send(Request("POST", "/v1/concepts", body=body))), Job)
 
 
 def ask(question: str, probe: str | None) -> Operation[Answer]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "inspect", "mine"]
+JobKind = Literal["register", "inspect", "mine", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -188,6 +188,36 @@ class ModelPair:
     chance_best_buddies: float | None
     live_units: int
     neighbour_live_units: int
+
+
+@dataclass(frozen=True)
+class ConceptMember:
+    """A unit of a concept. `strength`: its mean r with its best buddies in the concept."""
+
+    model: str
+    layer: str
+    unit: int
+    channel: int
+    strength: float
+
+
+@dataclass(frozen=True)
+class Concept:
+    """Units of several models that belong together on one probe set. `members` is empty in listings.
+
+    `cohesion`: mean r of its pairs of best buddies. `stability`: from 0 to 1, how much of it comes back with other
+    seeds. `q_value`: of its weakest pair. `version`: of the probe set's concepts; a new mine makes a new one.
+    """
+
+    id: int
+    probe_set: str
+    version: int
+    models: tuple[str, ...]
+    units: int
+    cohesion: float
+    stability: float
+    q_value: float
+    members: tuple[ConceptMember, ...] = ()
 
 
 @dataclass(frozen=True)

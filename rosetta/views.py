@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rosetta.results import Check, Job, Layer, Match, Model, ModelPair, Module, ProbeSet, SketchMatch, UnitStatistics
+from rosetta.results import (
+    Check,
+    Concept,
+    ConceptMember,
+    Job,
+    Layer,
+    Match,
+    Model,
+    ModelPair,
+    Module,
+    ProbeSet,
+    SketchMatch,
+    UnitStatistics,
+)
 
 
 @dataclass(frozen=True)
@@ -142,6 +155,20 @@ def job_time(job: Job) -> str:
 
 
 VIEWS: dict[type, tuple[Column, ...]] = {
+    Concept: (
+        Column("concept", lambda row: number(row.id), right=True),
+        Column("probe set", lambda row: row.probe_set, optional=True),
+        Column("models", lambda row: ", ".join(row.models), wraps=True),
+        Column("units", lambda row: number(row.units), right=True),
+        Column("cohesion", lambda row: number(row.cohesion), right=True),
+        Column("stability", lambda row: number(row.stability, 2), right=True),
+        Column("q", lambda row: probability(row.q_value), right=True),
+    ),
+    ConceptMember: (
+        Column("model", lambda row: row.model),
+        Column("unit", lambda row: f"{row.unit} ({row.layer}:{row.channel})"),
+        Column("strength", lambda row: number(row.strength), right=True),
+    ),
     Model: (
         Column("model", lambda row: row.name),
         Column("family", lambda row: row.family),

@@ -10,9 +10,11 @@ from threading import Event
 from uuid import uuid4
 
 import sqlalchemy as sa
+from celery import Celery
 
 from rosetta.errors import RosettaError
 from service import jobs
+from service.broker import make_celery
 from service.database.engine import make_engine
 from service.settings import get_settings
 from workers.heartbeat import Heartbeat
@@ -26,6 +28,7 @@ PIPELINES = {
     "register": "workers.pipelines.register",
     "inspect": "workers.pipelines.inspect",
     "mine": "workers.pipelines.mine",
+    "cluster": "workers.pipelines.cluster",
 }
 
 stopping = Event()  # set when this worker is asked to shut down
@@ -39,6 +42,12 @@ def _engine() -> sa.Engine:
     return make_engine(url, application_name="rosetta-worker", pool_size=2)
 
 
+@cache
+def _celery() -> Celery:
+    """Rings for the jobs that a job calls for."""
+    return make_celery(get_settings().broker_url or "memory://")
+
+
 def run_part(job_id: int, part: int) -> None:
     """Does a part of a job, unless it is done, taken or cancelled: the message is only a doorbell."""
     settings, engine = get_settings(), _engine()
@@ -47,7 +56,7 @@ def run_part(job_id: int, part: int) -> None:
         return
     log.info("job %d part %d: %s, attempt %d", job_id, part, claim.kind, claim.attempt)
     with Heartbeat(engine, claim) as heartbeat:
-        context = Context(engine, settings, claim, heartbeat, stopping)
+        context = Context(engine, _celery(), settings, claim, heartbeat, stopping)
         try:
             _pipeline(claim.kind)(context)
             if not context.published:

@@ -52,7 +52,7 @@ def export(client: Client, table: str, form: Format | None, out: Path, *, as_jso
     """Write a whole table of the schema analytics to a file.
 
     Tables: models, layers, units, unit_statistics, exemplars, probe_sets, comparisons, matches, neuron_pairs,
-    sharing_by_layer, model_pairs.
+    sharing_by_layer, model_pairs, concepts, concept_members.
     """
     path = client.export(table, out, form, progress=sys.stderr.isatty())
     if as_json:

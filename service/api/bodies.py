@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from service import submit_cluster
 from service.queries.grammar import LONGEST
 from service.queries.search import LARGEST_TOP
 from service.queries.sql import DEFAULT_ROWS, LARGEST_ROWS
@@ -101,6 +102,15 @@ class Sql(_Body):
 
     query: str = Field(examples=["SELECT * FROM analytics.models"])
     limit: int = Field(DEFAULT_ROWS, ge=1, le=LARGEST_ROWS, description="rows at most")
+
+
+class FindConcepts(_Body):
+    """The concepts to find: among best buddies below a q-value, sets whose mean r exceeds the resolution."""
+
+    probe: str
+    resolution: float = Field(submit_cluster.RESOLUTION, description="the least mean r inside a concept")
+    q_value: float = Field(submit_cluster.Q_VALUE, description="only best buddies below it count")
+    seed: int = Field(submit_cluster.SEED, description="of the communities")
 
 
 class Missing(_Body):

@@ -90,6 +90,8 @@ def _doing(kind: str, parameters: dict[str, Any]) -> str:
         return f"reading the layers of {parameters['source']}"
     if kind == "mine":
         return f"mining {', '.join(parameters['models'])} on probe set '{parameters['probe']}'"
+    if kind == "cluster":
+        return f"finding the concepts of probe set '{parameters['probe']}'"
     return f"doing a job of kind '{kind}'"
 
 

@@ -8,6 +8,7 @@ from threading import Event
 from typing import Any
 
 import sqlalchemy as sa
+from celery import Celery
 
 from service import jobs
 from service.settings import Settings
@@ -19,6 +20,7 @@ class Context:
 
     Attributes:
         engine: the store.
+        celery: to ring with, for a job that this one calls for.
         settings: of this process.
         claim: who owns the part, and what it is.
         parameters: of the whole job.
@@ -27,9 +29,15 @@ class Context:
     """
 
     def __init__(
-        self, engine: sa.Engine, settings: Settings, claim: jobs.Claim, heartbeat: Heartbeat, stopping: Event
+        self,
+        engine: sa.Engine,
+        celery: Celery,
+        settings: Settings,
+        claim: jobs.Claim,
+        heartbeat: Heartbeat,
+        stopping: Event,
     ) -> None:
-        self.engine, self.settings, self.claim = engine, settings, claim
+        self.engine, self.celery, self.settings, self.claim = engine, celery, settings, claim
         self.parameters: dict[str, Any] = claim.parameters
         self.payload: dict[str, Any] = claim.payload
         self.published = False

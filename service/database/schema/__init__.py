@@ -2,6 +2,7 @@
 
 from service.database.schema.base import metadata
 from service.database.schema.comparisons import comparisons, matches
+from service.database.schema.concepts import concept_members, concept_versions, concepts
 from service.database.schema.jobs import job_parts, jobs
 from service.database.schema.probes import (
     SKETCH_DIMENSIONS,
@@ -17,6 +18,9 @@ from service.database.schema.zoo import layers, models, units
 __all__ = [
     "SKETCH_DIMENSIONS",
     "comparisons",
+    "concept_members",
+    "concept_versions",
+    "concepts",
     "exemplars",
     "job_parts",
     "jobs",

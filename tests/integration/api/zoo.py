@@ -166,4 +166,24 @@ def seed(conn: sa.Connection) -> dict[str, np.ndarray]:
         add_pair(conn, faces, gan, model, r, q=0.5 if name == AGE else 0.0001)
         found[name] = r
     add_pair(conn, faces, net, clip, rng.uniform(-1, 1, (12, 9)), keep=2)
+    add_concepts(conn, faces, [{gan: 8, net: 3, clip: 5}, {gan: 9, net: 4}])
     return found
+
+
+def add_concepts(conn: sa.Connection, probe_set: int, members: list[dict[int, int]]) -> None:
+    """Version 1 of a probe set's concepts, each a unit a model."""
+    numbers = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 4}
+    version = conn.scalar(
+        sa.insert(schema.concept_versions)
+        .values(probe_set_id=probe_set, code_version="1", **numbers)
+        .returning(schema.concept_versions.c.id)
+    )
+    for number, units in enumerate(members):
+        values = {"models": len(units), "units": len(units), "cohesion": 0.5, "stability": 0.9, "q_value": 0.01}
+        concept = conn.scalar(
+            sa.insert(schema.concepts)
+            .values(version_id=version, number=number, **values)
+            .returning(schema.concepts.c.id)
+        )
+        rows = [{"concept_id": concept, "model_id": m, "unit": u, "strength": 0.5} for m, u in units.items()]
+        conn.execute(sa.insert(schema.concept_members), rows)

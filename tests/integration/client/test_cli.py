@@ -31,6 +31,8 @@ ROSETTA = [sys.executable, "-c", "from rosetta.cli import main; main()"]
         (f"ask which neurons in EfficientNet match {GAN} unit 8?", ["efficientnet-lite0"]),
         (f"ask how many neurons do {GAN} and {NET} share?", ["best buddies"]),
         (f"search --unit {GAN}/8 --top 3", ["similarity"]),
+        ("concepts list --probe faces --min-models 3", [f"{CLIP}, {GAN}, {NET}", "0.500", "0.90"]),
+        ("concepts show 1", ["faces, version 1", "8 (main.8:0)", "blocks.1:3"]),
     ],
 )
 def test_answers_for_people(rosetta, command, shown):
@@ -52,6 +54,8 @@ def test_answers_for_people(rosetta, command, shown):
         f"ask how many neurons do {GAN} and {NET} share?",
         f"search --unit {GAN}/8",
         "sql SELECT(1)",
+        "concepts list",
+        "concepts show 1",
     ],
 )
 def test_json_is_one_document_and_nothing_else(rosetta, command):
@@ -74,6 +78,9 @@ def test_json_is_one_document_and_nothing_else(rosetta, command):
         ("probes add x", 2, "give either --images DIR or --generator MODEL"),
         ("probes add x --generator dcgan-faces", 2, "--generator needs --count N"),
         ("jobs show 999", 1, "no job 999"),
+        ("concepts show 999", 1, "no concept 999"),
+        ("concepts list --probe photos", 1, "rosetta concepts find --probe photos"),
+        ("concepts find --probe faces --resolution 7", 1, "a resolution lies between 0 and 1"),
         ("sql DELETE+FROM+analytics.models", 1, "refused by Postgres"),
         ("sql SELECT+1+a,2+a --json", 1, "two columns are named a"),
         ("models list --url http://127.0.0.1:9", 3, "no service answers at http://127.0.0.1:9: start it with"),

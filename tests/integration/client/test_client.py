@@ -217,3 +217,28 @@ def test_nobody_there():
     with Client("http://127.0.0.1:9") as client, pytest.raises(Unavailable, match="no service answers at http://127"):
         client.models()
     assert time.monotonic() - began < 2
+
+
+def test_concepts(service_url: str):
+    def check(listed, whole):
+        assert [one.models for one in listed] == [(CLIP, GAN, NET), (GAN, NET)]
+        assert listed.to_pandas()["units"].tolist() == [3, 2]
+        assert [(member.model, member.unit) for member in whole.members] == [(CLIP, 5), (GAN, 8), (NET, 3)]
+
+    with Client(service_url) as client:
+        listed = client.concepts("faces")
+        check(listed, client.concept(listed[0].id))
+        assert len(client.concepts(probe="faces", min_models=3)) == 1
+        assert len(client.concepts(model="clip")) == 1
+        job = client.find_concepts("faces", resolution=0.3)
+        assert (job.last_seen.kind, job.last_seen.parameters["resolution"]) == ("cluster", 0.3)
+        job.cancel()
+
+    async def again():
+        async with AsyncClient(service_url) as client:
+            listed = await client.concepts("faces", order="cohesion")
+            check(listed, await client.concept(listed[0].id))
+            job = await client.find_concepts("faces", seed=5)
+            await job.cancel()
+
+    asyncio.run(again())

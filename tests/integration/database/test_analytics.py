@@ -25,6 +25,9 @@ COLUMNS = {
     "neighbour_channel correlation q_value",
     "sharing_by_layer": "probe_set model layer neighbour_model neighbour_layer best_buddies mean_correlation "
     "live_units share",
+    "concepts": "concept probe_set version is_newest models units cohesion stability q_value resolution seed "
+    "created_at",
+    "concept_members": "concept probe_set version model layer unit channel strength",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
 }
@@ -41,6 +44,16 @@ def zoo(engine):
         rows.add_pair(connection, probe_set, a, b, 10, buddies=6)
         connection.execute(schema.probe_images.insert().values(probe_set_id=probe_set, position=4, name="x.png"))
         row = {"images_by_maximum": [7, 4], "maxima": [2.0, 1.5], "images_by_mean": [4], "means": [0.5]}
+        version = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 6}
+        version_id = rows.insert(
+            connection, schema.concept_versions, probe_set_id=probe_set, code_version="1", **version
+        )
+        numbers = {"number": 0, "models": 2, "units": 2, "cohesion": 0.5, "stability": 1.0, "q_value": 0.02}
+        concept = rows.insert(connection, schema.concepts, version_id=version_id, **numbers)
+        for model in (a, b):
+            connection.execute(
+                schema.concept_members.insert().values(concept_id=concept, model_id=model, unit=0, strength=0.5)
+            )
         connection.execute(schema.exemplars.insert().values(probe_set_id=probe_set, model_id=a, unit=6, **row))
 
 

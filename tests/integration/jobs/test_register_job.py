@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from rosetta.errors import Conflict, InvalidRequest, NotFound
 from service import jobs
+from service.broker import make_celery
 from service.database import schema
 from tests.integration.jobs import tiny
 from workers.heartbeat import Heartbeat
@@ -39,7 +40,7 @@ def run(engine, settings):
         job_id = jobs.create(engine, "register", f"register {name} {uuid4()}", {**wanted, **request}, [{"images": 1}])
         claim = jobs.claim(engine, job_id, 0, uuid4(), 30.0)
         with Heartbeat(engine, claim) as heartbeat:
-            register.run(Context(engine, settings, claim, heartbeat, Event()))
+            register.run(Context(engine, make_celery("memory://"), settings, claim, heartbeat, Event()))
         with engine.connect() as connection:
             job = jobs.get(connection, job_id)
         assert job.state == "done"
