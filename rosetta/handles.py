@@ -7,7 +7,7 @@ from typing import Any
 
 from rosetta import operations, results
 from rosetta.progress import JobBar, Watch
-from rosetta.results import Match, ModelPair, UnitStatistics
+from rosetta.results import CorrelatedMatch, Match, ModelPair, UnitStatistics
 from rosetta.rows import Rows
 from rosetta.transport import AsyncTransport, Transport
 from rosetta.views import job_note, progress
@@ -94,6 +94,7 @@ class UnitHandle(_UnitHandle):
         top: int | None = None,
         *,
         best_buddies: bool = False,
+        approximate: bool = False,
         probe: str | None = None,
     ) -> Rows[Match]:
         """The unit's matches, in each model by rank.
@@ -102,20 +103,46 @@ class UnitHandle(_UnitHandle):
             model: where to look: a model, a family or a nickname; all models when left out.
             top: how many in each model; 10 when left out, or as many as mining kept.
             best_buddies: only matches whose own best match is this unit.
-            probe: a probe set; the newest one of each pair of models when left out.
+            approximate: estimate from sketches, also in models that it was never compared with; `correlate` makes
+                these matches exact.
+            probe: a probe set; the newest one of each pair of models, or of the unit's model when approximate.
 
         Raises:
             NotFound: when a name is unknown, with the nearest ones, or the models were not mined.
-            InvalidRequest: when the unit is dead.
+            InvalidRequest: when the unit is dead, or best buddies are to be approximate.
 
         Example:
             >>> client.unit("dcgan-faces", 813).matches(model="efficientnet-lite0", top=3)
         """
         return self._transport.run(
             operations.find_matches(
-                self.model, self.number, into=model, probe=probe, top=top, best_buddies=best_buddies
+                self.model,
+                self.number,
+                into=model,
+                probe=probe,
+                top=top,
+                best_buddies=best_buddies,
+                approximate=approximate,
             )
         )
+
+    def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> JobHandle:
+        """The job that correlates the unit exactly with its approximate matches; its `matches` are the rows.
+
+        Args:
+            model: where to look: a model, a family or a nickname; all models with sketches when left out.
+            top: candidates in each model.
+            probe: a probe set; the one on which the unit's model was mined last when left out.
+
+        Raises:
+            NotFound: when a name is unknown, with the nearest ones, or there are no sketches.
+            InvalidRequest: when the unit is dead.
+
+        Example:
+            >>> client.unit("dcgan-faces", 813).correlate(model="mobilenet").wait().matches
+        """
+        operation = operations.correlate(self.address, into=model, probe=probe, top=top)
+        return JobHandle(self._transport, self._transport.run(operation))
 
 
 class AsyncUnitHandle(_UnitHandle):
@@ -131,14 +158,26 @@ class AsyncUnitHandle(_UnitHandle):
         top: int | None = None,
         *,
         best_buddies: bool = False,
+        approximate: bool = False,
         probe: str | None = None,
     ) -> Rows[Match]:
         """As `UnitHandle.matches`."""
         return await self._transport.run(
             operations.find_matches(
-                self.model, self.number, into=model, probe=probe, top=top, best_buddies=best_buddies
+                self.model,
+                self.number,
+                into=model,
+                probe=probe,
+                top=top,
+                best_buddies=best_buddies,
+                approximate=approximate,
             )
         )
+
+    async def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> AsyncJobHandle:
+        """As `UnitHandle.correlate`."""
+        operation = operations.correlate(self.address, into=model, probe=probe, top=top)
+        return AsyncJobHandle(self._transport, await self._transport.run(operation))
 
 
 class _JobHandle:
@@ -165,6 +204,11 @@ class _JobHandle:
     def result(self) -> dict[str, Any] | None:
         """What it made, once it is done."""
         return self.last_seen.result
+
+    @property
+    def matches(self) -> Rows[CorrelatedMatch]:
+        """What a job `correlate` found, in each model by rank, once it is done; of other jobs none."""
+        return operations.correlated(self.last_seen)
 
     @property
     def already_done(self) -> bool:

@@ -16,6 +16,7 @@ from rosetta.results import (
     Answer,
     Check,
     Concept,
+    CorrelatedMatch,
     Job,
     Match,
     ModelPair,
@@ -221,11 +222,31 @@ def get_unit(model: str, unit: int | str | None) -> Operation[Unit]:
 
 
 def find_matches(
-    model: str, number: int, *, into: str | None, probe: str | None, top: int | None, best_buddies: bool
+    model: str,
+    number: int,
+    *,
+    into: str | None,
+    probe: str | None,
+    top: int | None,
+    best_buddies: bool,
+    approximate: bool,
 ) -> Operation[Rows[Match]]:
     """A unit's matches, in each model by rank."""
     params = {"in": into, "probe": probe, "top": top, "best_buddies": "true" if best_buddies else None}
+    params["approximate"] = "true" if approximate else None
     return (yield from list_all(f"{models_path(model)}/units/{number}/matches", Match, "matches", params))
+
+
+def correlate(unit: str, *, into: str | None, probe: str | None, top: int) -> Operation[Job]:
+    """The job that correlates a unit with its candidates; asking twice gives the same job."""
+    body = {"unit": unit, "in": into, "probe": probe, "top": top}
+    return decode((yield from send(Request("POST", "/v1/correlate", body=body))), Job)
+
+
+def correlated(job: Job) -> Rows[CorrelatedMatch]:
+    """What correlating found, once it is done."""
+    found = (job.result or {}).get("matches", [])
+    return Rows(msgspec.convert(found, list[CorrelatedMatch]), CorrelatedMatch, "matches")
 
 
 def list_pairs(model: str | None, into: str | None, probe: str | None) -> Operation[Rows[ModelPair]]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "inspect", "mine", "cluster"]
+JobKind = Literal["register", "inspect", "mine", "cluster", "correlate"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Match:
 
     `reciprocal_rank` is the unit's own rank among the neighbour's matches, null beyond the kept ones;
     `is_best_buddy`: both ranks are 1. `q_value` is the Benjamini-Hochberg value against the permutation null.
+    `approximate`: the correlation is the cosine of two sketches, the rank is by it, and nothing else is known.
     """
 
     probe_set: str
@@ -118,6 +119,7 @@ class Match:
     reciprocal_rank: int | None
     q_value: float | None
     is_best_buddy: bool
+    approximate: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,27 @@ class SketchMatch:
     neighbour_layer: str
     neighbour_unit: int
     neighbour_channel: int
+    similarity: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class CorrelatedMatch:
+    """A candidate that sketches gave, correlated exactly: `neighbour` is the `rank`-th best of its model's candidates.
+
+    `correlation` is Pearson r, by which they are ranked; `similarity` is the cosine of the sketches that they came by.
+    """
+
+    probe_set: str
+    model: str
+    layer: str
+    unit: int
+    channel: int
+    neighbour_model: str
+    neighbour_layer: str
+    neighbour_unit: int
+    neighbour_channel: int
+    correlation: float
     similarity: float
     rank: int
 

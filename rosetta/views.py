@@ -12,6 +12,7 @@ from rosetta.results import (
     Check,
     Concept,
     ConceptMember,
+    CorrelatedMatch,
     Job,
     Layer,
     Match,
@@ -124,6 +125,8 @@ def job_subject(job: Job) -> str:
         return str(parameters.get("name", ""))
     if job.kind == "inspect":
         return str(parameters.get("source", ""))
+    if job.kind == "correlate":
+        return f"{parameters.get('probe', '')}: {parameters.get('unit', '')}"
     models = parameters.get("models") or ()
     return f"{parameters.get('probe', '')}: {', '.join(map(str, models)) or 'all models'}"
 
@@ -202,11 +205,20 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
         Column("model", lambda row: row.neighbour_model),
         Column("match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)),
-        Column("r", lambda row: number(row.correlation), right=True),
+        Column("r", lambda row: ("~" if row.approximate else "") + number(row.correlation), right=True),
         Column("rank", lambda row: number(row.rank), right=True),
         Column("q", lambda row: probability(row.q_value), right=True),
         Column("best buddy", lambda row: "yes" if row.is_best_buddy else "", optional=True),
         Column("rank back", lambda row: number(row.reciprocal_rank), right=True, optional=True),
+        Column("probe set", lambda row: row.probe_set, optional=True),
+    ),
+    CorrelatedMatch: (
+        Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
+        Column("model", lambda row: row.neighbour_model),
+        Column("match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)),
+        Column("r", lambda row: number(row.correlation), right=True),
+        Column("sketch", lambda row: f"~{number(row.similarity)}", right=True),
+        Column("rank", lambda row: number(row.rank), right=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     SketchMatch: (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -253,10 +252,10 @@ def _sketch_payloads(models: Sequence[int], parts: int, images: int) -> list[dic
 
 def _already_done(engine: sa.Engine, key: str, parameters: dict[str, Any], pairs: int) -> Job:
     """The job that mined just this; where several did, a new one, born done."""
-    same = sa.select(sa.func.max(schema.jobs.c.id)).where(schema.jobs.c.key == key, schema.jobs.c.state == "done")
     with engine.connect() as connection:
-        job_id = connection.scalar(same)
-    if job_id is None:
-        job_id = jobs.create(engine, "mine", key, parameters, [], result={"already_done": True, "pairs": pairs})
+        job = jobs.finished(connection, key)
+    if job is not None:
+        return job
+    job_id = jobs.create(engine, "mine", key, parameters, [], result={"already_done": True, "pairs": pairs})
     with engine.connect() as connection:
-        return replace(jobs.get(connection, job_id), already_done=True)
+        return jobs.get(connection, job_id)

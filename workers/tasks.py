@@ -29,6 +29,7 @@ PIPELINES = {
     "inspect": "workers.pipelines.inspect",
     "mine": "workers.pipelines.mine",
     "cluster": "workers.pipelines.cluster",
+    "correlate": "workers.pipelines.correlate",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

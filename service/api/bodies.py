@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service import submit_cluster
+from service import submit_cluster, submit_correlate
 from service.queries.grammar import LONGEST
 from service.queries.search import LARGEST_TOP
 from service.queries.sql import DEFAULT_ROWS, LARGEST_ROWS
@@ -95,6 +95,15 @@ class Search(_Body):
     within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else everywhere")
     probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
     top: int = Field(10, ge=1, le=LARGEST_TOP)
+
+
+class Correlate(_Body):
+    """A unit, and where to look for what it may match."""
+
+    unit: str = Field(description="model/layer:channel, or a model and a unit number", examples=["dcgan-faces/213"])
+    within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else every model")
+    probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
+    top: int = Field(10, ge=1, le=submit_correlate.LARGEST_TOP, description="candidates in each model")
 
 
 class Sql(_Body):

@@ -120,7 +120,8 @@ def nearest(
     found = found.where(_of(probe_set_id)).limit(top)
     if model_ids is not None:
         # Ordered by similarity, not by distance: no index fits, so the planner cannot but scan the models.
-        found = found.where(sketches.c.model_id.in_(model_ids)).order_by(sa.desc("similarity"))
+        found = found.where(sketches.c.model_id.in_(model_ids))
+        found = found.order_by(sa.desc("similarity"), sketches.c.model_id, sketches.c.unit)
         if isinstance(query, tuple):
             found = found.where(~_is_unit(*query))
     else:

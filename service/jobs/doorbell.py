@@ -86,6 +86,8 @@ def _give_up(connection: sa.Connection, row: sa.Row[Any]) -> None:
 def _doing(kind: str, parameters: dict[str, Any]) -> str:
     if kind == "register":
         return f"registering '{parameters['name']}' from {parameters['source']}"
+    if kind == "correlate":
+        return f"correlating unit {parameters['unit']} on probe set '{parameters['probe']}'"
     if kind == "inspect":
         return f"reading the layers of {parameters['source']}"
     if kind == "mine":

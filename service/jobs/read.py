@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,18 +26,25 @@ def get(connection: sa.Connection, job_id: int) -> Job:
     return _job(row)
 
 
+def finished(connection: sa.Connection, key: str) -> Job | None:
+    """The latest job of that key that is done, as the answer to its request made again; None when there is none."""
+    same = sa.select(sa.func.max(jobs.c.id)).where(jobs.c.key == key, jobs.c.state == "done")
+    job_id = connection.scalar(same)
+    return None if job_id is None else replace(get(connection, job_id), already_done=True)
+
+
 def list_jobs(
     connection: sa.Connection,
     limit: int = pages.DEFAULT_LIMIT,
     cursor: str | None = None,
     state: JobState | None = None,
 ) -> Page[Job]:
-    """Jobs, newest first; the result of an inspection without its modules, which are many.
+    """Jobs, newest first; their results without modules and matches, which are many.
 
     Raises:
         InvalidRequest: when the limit or the cursor is none.
     """
-    brief = jobs.c.result.delete_path(["modules"])
+    brief = jobs.c.result.delete_path(["modules"]).delete_path(["matches"])
     query = _query(brief).order_by(jobs.c.id.desc()).limit(pages.check_limit(limit) + 1)
     if cursor is not None:
         (before,) = pages.decode_cursor(cursor, int)

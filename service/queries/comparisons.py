@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -88,13 +89,41 @@ def model_pair(row: sa.Row[Any]) -> ModelPair:
     return ModelPair(*tuple(row)[:-1])
 
 
-def not_mined(model: str, neighbour: str | None, probe: str | None) -> NotFound:
-    """The error that nothing was mined of a model (and another), with the command that does."""
+def can_estimate(
+    conn: sa.Connection, model_id: int, neighbour_ids: Sequence[int] | None, probe_set_id: int | None
+) -> bool:
+    """Whether a model and another have sketches on one probe set, whether they were compared or not.
+
+    Args:
+        conn: where to look.
+        model_id: the model.
+        neighbour_ids: the others; None: any.
+        probe_set_id: the probe set; None: any.
+    """
+    there = (_profile.c.model_id == model_id) & (_neighbour_profile.c.model_id != model_id)
+    if neighbour_ids is not None:
+        there &= _neighbour_profile.c.model_id.in_(neighbour_ids)
+    if probe_set_id is not None:
+        there &= _profile.c.probe_set_id == probe_set_id
+    both = _profile.join(_neighbour_profile, _profile.c.probe_set_id == _neighbour_profile.c.probe_set_id)
+    return bool(conn.scalar(sa.select(sa.exists(sa.select(sa.literal(1)).select_from(both).where(there)))))
+
+
+def not_mined(model: str, neighbour: str | None, probe: str | None, *, estimate: str | None = None) -> NotFound:
+    """The error that nothing was mined of a model (and another), with the command that does.
+
+    Args:
+        model: its name.
+        neighbour: the other's name, or several with commas.
+        probe: where it should have been mined.
+        estimate: the command that answers meanwhile, from sketches; None: there are none.
+    """
     whom = f"{model} and {neighbour} were not compared" if neighbour else f"{model} was not mined"
     where = f" on probe set {probe}" if probe else " on any probe set"
     chosen = f"{model},{neighbour}" if neighbour else model
     command = f"rosetta mine --probe {probe or 'PROBE'} --models {chosen}"
-    return NotFound(f"{whom}{where} yet: `{command}`", model=model, neighbour=neighbour, probe_set=probe)
+    meanwhile = f"; `{estimate}` estimates from sketches" if estimate else ""
+    return NotFound(f"{whom}{where} yet: `{command}`{meanwhile}", model=model, neighbour=neighbour, probe_set=probe)
 
 
 def _pairs() -> sa.Select[Any]:

@@ -14,7 +14,7 @@ from rosetta.errors import InvalidRequest
 from rosetta.results import Match, Page
 from service.database.schema import comparisons, probe_sets, unit_statistics
 from service.queries import names, pages
-from service.queries.comparisons import not_mined
+from service.queries.comparisons import can_estimate, not_mined
 
 # The hot path is this one statement: names in, rows out, in the order of the fields of `Match`. A channel
 # follows from its layer's first unit, so no row of `units` is read.
@@ -51,7 +51,7 @@ AND c.probe_set_id = (
     ORDER BY c2.created_at DESC, c2.id DESC LIMIT 1
 )
 """
-_DEFAULT_TOP = 10
+DEFAULT_TOP = 10
 _LARGEST_RANK = 2**15 - 1  # ranks are int2
 
 
@@ -94,7 +94,7 @@ def find_matches(
         "channel": unit.channel,
         "neighbour": neighbour,
         "probe": probe,
-        "top": min(top or _DEFAULT_TOP, _LARGEST_RANK),
+        "top": min(top or DEFAULT_TOP, _LARGEST_RANK),
         "limit": pages.check_limit(limit) + 1,
     }
     if cursor is not None:
@@ -169,7 +169,7 @@ class _Target:
         owner = names.model_row(conn, model)
         others = None if neighbour is None else names.resolve_models(conn, neighbour)
         if others is not None and [row.id for row in others] == [owner.id]:
-            raise InvalidRequest(f"{model} is not compared with itself: name another model", model=model)
+            raise with_itself(model)
         return cls(
             model=owner,
             unit=names.unit_row(conn, owner, unit),
@@ -183,7 +183,7 @@ class _Target:
         """Says why there is no match; returns when there simply is none, as for a unit without a best buddy.
 
         Raises:
-            NotFound: when nothing was mined.
+            NotFound: when nothing was mined; where there are sketches, it names the question that they answer.
             InvalidRequest: when the unit is dead.
         """
         mined = sa.select(comparisons.c.probe_set_id).where(comparisons.c.model_id == self.model.id)
@@ -195,7 +195,10 @@ class _Target:
         probe_set_id = conn.scalar(newest)
         if probe_set_id is None:
             neighbours = [name for name in self.neighbours or () if name != self.model.name]
-            raise not_mined(self.model.name, ",".join(neighbours), self.probe)
+            estimate = None
+            if can_estimate(conn, self.model.id, self.neighbour_ids, self.probe_set_id):
+                estimate = f"rosetta match {self.model.name} {self.unit.number} --approximate"
+            raise not_mined(self.model.name, ",".join(neighbours), self.probe, estimate=estimate)
         dead = sa.select(probe_sets.c.name).join(unit_statistics, unit_statistics.c.probe_set_id == probe_sets.c.id)
         probe = conn.scalar(
             dead.where(
@@ -219,3 +222,8 @@ def dead_unit(model: str, unit: sa.Row[Any], probe: str) -> InvalidRequest:
         unit=unit.number,
         probe_set=probe,
     )
+
+
+def with_itself(model: str) -> InvalidRequest:
+    """The error that a model was to be compared with itself."""
+    return InvalidRequest(f"{model} is not compared with itself: name another model", model=model)

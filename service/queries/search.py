@@ -43,23 +43,10 @@ def near_unit(
     """
     if not 1 <= top <= LARGEST_TOP:
         raise InvalidRequest(f"top must be between 1 and {LARGEST_TOP}, not {top}", top=top)
-    owner = names.model_row(conn, model)
-    row = names.unit_row(conn, owner, unit)
+    owner, row, probe_set = sketched_unit(conn, model, unit, probe)
     others = None if neighbour is None else [other.id for other in names.resolve_models(conn, neighbour)]
-    probe_set = _probe_set(conn, owner, probe)
-    dead = conn.scalar(
-        sa.select(unit_statistics.c.dead).where(
-            unit_statistics.c.probe_set_id == probe_set.id,
-            unit_statistics.c.model_id == owner.id,
-            unit_statistics.c.unit == row.number,
-        )
-    )
-    if dead is None:
-        raise not_mined(owner.name, None, probe_set.name)
-    if dead:
-        raise dead_unit(owner.name, row, probe_set.name)
     found = sketches.nearest(conn, probe_set.id, (owner.id, row.number), model_ids=others, top=top)
-    places = _places(conn, [(near.model_id, near.unit) for near in found])
+    where = places(conn, [(near.model_id, near.unit) for near in found])
     return [
         SketchMatch(
             probe_set=probe_set.name,
@@ -75,8 +62,40 @@ def near_unit(
             rank=rank,
         )
         for rank, near in enumerate(found, start=1)
-        if (place := places.get((near.model_id, near.unit)))
+        if (place := where.get((near.model_id, near.unit)))
     ]
+
+
+def sketched_unit(
+    conn: sa.Connection, model: str, unit: UnitReference, probe: str | None
+) -> tuple[sa.Row[Any], sa.Row[Any], sa.Row[Any]]:
+    """The rows of a unit's model, of the unit and of the probe set; the unit has a sketch there.
+
+    Args:
+        conn: where to look.
+        model: the unit's model.
+        unit: the unit.
+        probe: the probe set; None: the one on which the model was last mined.
+
+    Raises:
+        NotFound: when a name is unknown, with the nearest ones; or nothing was mined, with the command.
+        InvalidRequest: when the unit is dead on that probe set.
+    """
+    owner = names.model_row(conn, model)
+    row = names.unit_row(conn, owner, unit)
+    probe_set = _probe_set(conn, owner, probe)
+    dead = conn.scalar(
+        sa.select(unit_statistics.c.dead).where(
+            unit_statistics.c.probe_set_id == probe_set.id,
+            unit_statistics.c.model_id == owner.id,
+            unit_statistics.c.unit == row.number,
+        )
+    )
+    if dead is None:
+        raise not_mined(owner.name, None, probe_set.name)
+    if dead:
+        raise dead_unit(owner.name, row, probe_set.name)
+    return owner, row, probe_set
 
 
 def _probe_set(conn: sa.Connection, model: sa.Row[Any], probe: str | None) -> sa.Row[Any]:
@@ -95,7 +114,7 @@ def _probe_set(conn: sa.Connection, model: sa.Row[Any], probe: str | None) -> sa
     return row
 
 
-def _places(conn: sa.Connection, found: list[tuple[int, int]]) -> dict[tuple[int, int], sa.Row[Any]]:
+def places(conn: sa.Connection, found: list[tuple[int, int]]) -> dict[tuple[int, int], sa.Row[Any]]:
     """Model, layer and channel of units."""
     columns: tuple[sa.ColumnElement[Any], ...] = (
         units.c.model_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import nan
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ class Direction:
     Attributes:
         neighbours: best first.
         reciprocal_rank: int64 [U, K], 0 beyond the kept ones.
-        q_value: float32 [U, K], NaN where there is no neighbour.
+        q_value: float32 [U, K], NaN where there is no neighbour, or no null was taken.
     """
 
     neighbours: Neighbours
@@ -37,7 +38,10 @@ class Direction:
 
 @dataclass(frozen=True)
 class PairResult:
-    """A compared pair: both directions, and how many best buddies there are, are significant, and chance gives."""
+    """A compared pair: both directions, and how many best buddies there are, are significant, and chance gives.
+
+    Without a null none is significant, and what chance gives is NaN.
+    """
 
     forward: Direction
     backward: Direction
@@ -100,7 +104,7 @@ class Miner:
             images: N, at least 2.
             probe_digest: seeds the order of visits and the sketches.
             keep: neighbours to keep, K.
-            permutations: of the null; at most N - 1 are taken.
+            permutations: of the null; at most N - 1 are taken. 0: no null, so no q-values either.
             budget: bytes beside the models.
             device: where to accumulate.
         Raises:
@@ -174,8 +178,7 @@ class Miner:
         chance = [part.result() for part in state.null]
         directions = []
         for way, (mine, theirs) in enumerate(((forward, backward), (backward, forward))):
-            null = torch.cat([part[way].correlation[:, 0] for part in chance])
-            q = q_values(mine.correlation, mine.correlation[:, 0], null)
+            q = _judged(mine, [part[way] for part in chance])
             directions.append(Direction(mine, reciprocal_ranks(mine.index, theirs.index), q))
         buddies = best_buddies(forward.index, backward.index)
         q_both = torch.maximum(directions[0].q_value[buddies[:, 0], 0], directions[1].q_value[buddies[:, 1], 0])
@@ -185,5 +188,13 @@ class Miner:
             directions[1],
             best_buddies=len(buddies),
             significant_best_buddies=int((q_both < SIGNIFICANT).sum()),
-            chance_best_buddies=sum(by_chance) / max(1, len(by_chance)),
+            chance_best_buddies=sum(by_chance) / len(by_chance) if by_chance else nan,
         )
+
+
+def _judged(found: Neighbours, chance: Sequence[Neighbours]) -> Tensor:
+    """q-values of matches against those of each permutation, float32 [U, K]; all NaN without a permutation."""
+    if not chance:
+        return torch.full_like(found.correlation, torch.nan)
+    null = torch.cat([part.correlation[:, 0] for part in chance])
+    return q_values(found.correlation, found.correlation[:, 0], null)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from torch import Tensor
 
 from rosetta.errors import NotFound
 from service.database import schema
@@ -20,12 +21,18 @@ from workers.zoo.base import Network
 
 @dataclass(frozen=True)
 class MinedModel:
-    """A model of the job: its id, its name, how its units lie, its network."""
+    """A model of the job.
+
+    Attributes:
+        layout: how its units lie.
+        channels: of each layer in the layout, the channels that these units are, int64 [C]; None: all of them.
+    """
 
     id: int
     name: str
     layout: ModelLayout
     network: Network
+    channels: Mapping[str, Tensor] | None = None
 
 
 def probe_row(connection: sa.Connection, name: str) -> sa.Row[Any]:

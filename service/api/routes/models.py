@@ -7,12 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from rosetta.addresses import parse_unit
+from rosetta.errors import InvalidRequest
 from rosetta.results import Job, Match, Model, Page, Unit
 from service.api.bodies import RegisterModel
 from service.api.encoding import respond
 from service.api.routes.common import Cursor, Limit, ModelName, UnitText
 from service.api.state import state_of
 from service.queries import matches, models, pages, units
+from service.queries.approximate import find_approximate
 from service.submit_register import submit_register
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -88,12 +90,19 @@ def find_matches(
     probe: Annotated[str | None, Query(description="the probe set; else the one last mined with these models")] = None,
     top: Annotated[int | None, Query(description="how many in each model; else 10, or what is kept")] = None,
     best_buddies: Annotated[bool, Query(description="only units that are each other's best match")] = False,
+    approximate: Annotated[bool, Query(description="estimated from sketches, in every model that has them")] = False,
     limit: Limit = pages.LARGEST_LIMIT,
     cursor: Cursor = None,
 ) -> Response:
     """The best matches of a unit in each model, by the model's name and the rank."""
     reference = parse_unit(unit)
+    if approximate and best_buddies:
+        raise InvalidRequest("best buddies are of exact matches: leave out best_buddies, or approximate")
     with state_of(request).reading.connect() as conn:
+        if approximate:
+            where = {"neighbour": within, "probe": probe}
+            found = find_approximate(conn, model, reference, **where, top=top, limit=limit, cursor=cursor)
+            return respond(found)
         page = matches.find_matches(
             conn,
             model,

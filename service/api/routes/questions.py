@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from rosetta.addresses import parse_address
-from rosetta.results import Answer, ModelPair, Page, SketchMatch, Table
-from service.api.bodies import Ask, Search, Sql
+from rosetta.results import Answer, Job, ModelPair, Page, SketchMatch, Table
+from service.api.bodies import Ask, Correlate, Search, Sql
 from service.api.encoding import respond
 from service.api.routes.common import Cursor, Limit
 from service.api.state import state_of
 from service.queries import comparisons, pages, questions, search, sql
+from service.submit_correlate import submit_correlate
 
 router = APIRouter(prefix="/v1", tags=["questions"])
 
@@ -31,6 +32,27 @@ def search_sketches(request: Request, body: Search) -> Response:
     with state_of(request).engine.begin() as conn:
         found = search.near_unit(conn, model, unit, neighbour=body.within, probe=body.probe, top=body.top)
     return respond(Page(items=tuple(found)))
+
+
+@router.post("/correlate", response_model=Job, status_code=202, summary="The exact correlations of near sketches")
+def correlate(request: Request, body: Correlate) -> Response:
+    """A job that runs the models once over the probe set and correlates the unit with its approximate matches.
+
+    Its result has `matches`, by the model's name and the rank: fields as of a match, `correlation` exact, and
+    `similarity` the estimate that made it a candidate. The same candidates again are answered at once.
+    """
+    state = state_of(request)
+    model, unit = parse_address(body.unit)
+    job = submit_correlate(
+        state.engine,
+        state.celery,
+        model=model,
+        unit=unit,
+        neighbour=body.within,
+        probe=body.probe,
+        top=body.top,
+    )
+    return respond(job, 202)
 
 
 @router.post("/sql", response_model=Table, summary="Ask in SQL")
