@@ -127,6 +127,8 @@ def job_subject(job: Job) -> str:
         return str(parameters.get("source", ""))
     if job.kind == "correlate":
         return f"{parameters.get('probe', '')}: {parameters.get('unit', '')}"
+    if job.kind == "cluster":
+        return str(parameters.get("probe", ""))
     models = parameters.get("models") or ()
     return f"{parameters.get('probe', '')}: {', '.join(map(str, models)) or 'all models'}"
 

@@ -120,7 +120,7 @@ def add(
     if as_json:
         print_json(model)
     else:
-        click.echo(f"{name} is registered: {model.units:,} units in {len(model.layers)} layers")
+        click.echo(f"{name} is registered: {model.units:,} units in {len(model.layers)} layer{"s" * (len(model.layers) != 1)}")
 
 
 @models.command("list", epilog=examples("rosetta models list --family clip"))
