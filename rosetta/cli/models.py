@@ -120,7 +120,8 @@ def add(
     if as_json:
         print_json(model)
     else:
-        click.echo(f"{name} is registered: {model.units:,} units in {len(model.layers)} layer{"s" * (len(model.layers) != 1)}")
+        recorded = "1 layer" if len(model.layers) == 1 else f"{len(model.layers)} layers"
+        click.echo(f"{name} is registered: {model.units:,} units in {recorded}")
 
 
 @models.command("list", epilog=examples("rosetta models list --family clip"))
