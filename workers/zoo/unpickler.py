@@ -19,7 +19,10 @@ import torch
 from torch import Tensor
 
 # Modules whose classes come as records: parts of networks, among them the discriminators beside a generator.
-_PARTS = ("torch.nn.", "pg_modules.", "timm.", "torchvision.", "feature_networks.", "clip.")
+# dill wrote StyleGAN-XL's files: functions with their code, and methods. They become records too, that nobody calls.
+_PARTS = (
+    "torch.nn.", "torch.ao.nn.", "pg_modules.", "timm.", "torchvision.", "feature_networks.", "clip.", "dill._dill.",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -34,8 +37,9 @@ class Record:
     kind: str
     state: dict[str, Any]
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.state = dict(state)
+    def __setstate__(self, state: Any) -> None:
+        attributes = state[0] if isinstance(state, tuple) else state  # behind them those in slots, or a function's own
+        self.state = dict(attributes or {})
 
 
 class RefusedError(Exception):
@@ -51,12 +55,16 @@ class Unpickler(pickle.Unpickler):
         Raises:
             RefusedError: when nothing does.
         """
-        full = f"{module}.{name}"
-        if full in _OWN:
-            return _OWN[full]
-        if module.startswith(_PARTS):
-            return _blank(full)
-        raise RefusedError(full)
+        return _stand_in(module, name)
+
+
+def _stand_in(module: str, name: str) -> Any:
+    full = f"{module}.{name}"
+    if full in _OWN:
+        return _OWN[full]
+    if full.startswith(_PARTS):
+        return _blank(full)
+    raise RefusedError(full)
 
 
 def _blank(kind: str) -> type[Record]:
@@ -144,6 +152,25 @@ def _dill_array(_function: Any, _arguments: Any, state: tuple[Any, ...], _attrib
     return array
 
 
+@dataclass(frozen=True)
+class _Module:
+    """A module that the file names, and that is not imported."""
+
+    name: str
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("a module has no state")
+
+
+def _member(owner: Any, name: str, *_default: Any) -> Any:
+    """What stands in for a module's function (so dill writes numpy's), or for a method of any other object."""
+    return _stand_in(owner.name, name) if isinstance(owner, _Module) else _blank(f"method {name}")()
+
+
+def _type(name: str, *_options: Any) -> Any:
+    return _OWN.get(f"builtins.{name}") or _blank(name)
+
+
 def _array(content: Any, dtype: Any, shape: tuple[int, ...], order: str) -> np.ndarray[Any, Any]:
     return np.frombuffer(_bytes(content), _numpy(dtype)).reshape(shape, order="F" if order == "F" else "C")
 
@@ -203,6 +230,13 @@ _OWN: dict[str, Any] = {
     **{f"{module}.set": set for module in ("builtins", "__builtin__")},
     **{f"{module}.bytes": _Call(lambda: b"") for module in ("builtins", "__builtin__")},  # of none; others are encoded
     "_codecs.encode": _Call(_encode),
+    **{f"{module}.getattr": _Call(_member) for module in ("builtins", "__builtin__")},
+    **{f"{module}.setattr": _blank("setattr") for module in ("builtins", "__builtin__")},
+    "dill._dill": _Module("dill._dill"),
+    "dill._dill._create_array": _Call(_dill_array),
+    "dill._dill._get_attr": _Call(_member),
+    "dill._dill._import_module": _Call(lambda name, *_options: _Module(name)),
+    "dill._dill._load_type": _Call(_type),
     "numpy.dtype": _Dtype,
     "numpy.ndarray": _blank("numpy.ndarray"),
     **{
@@ -211,10 +245,11 @@ _OWN: dict[str, Any] = {
         for name, function in (
             ("multiarray._reconstruct", _empty_array),
             ("multiarray.scalar", _scalar),
+            ("_multiarray_umath._reconstruct", _empty_array),
+            ("_multiarray_umath.scalar", _scalar),
             ("numeric._frombuffer", _array),
         )
     },
-    "dill._dill._create_array": _Call(_dill_array),
     **{str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)},
     "torch.Size": _Call(tuple),
     "torch.device": _Call(lambda *where: ":".join(map(str, where))),

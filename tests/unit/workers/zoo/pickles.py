@@ -40,21 +40,63 @@ def _reconstruct_persistent_obj(meta):
 _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 
 
-def _create_array(*_arguments):
-    raise AssertionError("nothing in a pickle may run")
+class Call:
+    """Pickles as a call of the function, whose result is given that state; `function` may be a `Call` itself."""
+
+    def __init__(self, function, *arguments, state=None):
+        self.reduced = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.reduced
+
+    def __call__(self):
+        """Pickle asks whether a function can be called."""
 
 
-_create_array.__module__ = "dill._dill"
+def _of_dill(name):
+    def function(*_arguments):
+        raise AssertionError("nothing in a pickle may run")
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = "dill._dill"
+    return function
+
+
+DILL = {
+    name: _of_dill(name)
+    for name in (
+        "_create_array", "_create_cell", "_create_code", "_create_function", "_get_attr", "_import_module", "_load_type"
+    )
+}  # fmt: skip
 
 
 class DillArray:
-    """An array that pickles as dill has it, which wrote StyleGAN-XL's files."""
+    """An array that pickles as dill has it since 0.3.6."""
 
     def __init__(self, array):
         self.array = array
 
     def __reduce__(self):
-        return _create_array, (*self.array.__reduce__(), None)
+        return DILL["_create_array"], (*self.array.__reduce__(), None)
+
+
+def dill_member(module, name):
+    """A function of C code, such as numpy's, as dill 0.3.4 writes it: StyleGAN-XL's version."""
+    return Call(DILL["_get_attr"], Call(DILL["_import_module"], module), name)
+
+
+def old_dill(value):
+    """An array or a number of numpy, as dill 0.3.4 writes it."""
+    function, arguments, *state = value.__reduce__()
+    return Call(dill_member("numpy.core._multiarray_umath", function.__name__), *arguments, state=(state or [None])[0])
+
+
+def dill_function(name, code=b""):
+    """A function with its code, as dill writes those that no module has."""
+    code = Call(DILL["_create_code"], 1, 0, 0, 1, 2, 19, code, (None,), (), ("x",), "file.py", name, 1, b"", (), ())
+    cell = Call(DILL["_create_cell"], None)
+    state = ({}, {"__annotations__": {}, "__qualname__": name})
+    return Call(DILL["_create_function"], code, {}, name, None, (cell,), state=state)
 
 
 class Persistent:
@@ -103,7 +145,7 @@ def dumps(content, protocol=pickle.DEFAULT_PROTOCOL):
         "dnnlib.tflib": {},
         "dnnlib.tflib.network": {"Network": Network},
         "dill": {},
-        "dill._dill": {"_create_array": _create_array},
+        "dill._dill": DILL,
         "torch_utils": {},
         "torch_utils.persistence": {"_reconstruct_persistent_obj": _reconstruct_persistent_obj},
     }

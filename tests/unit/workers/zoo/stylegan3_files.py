@@ -207,15 +207,18 @@ def persistent(tiny, state, **more):
 
     def layer(name, place):
         both = [np.broadcast_to(np.asarray(size), [2]) for size in (place.in_size, place.out_size)]
-        both = [pickles.DillArray(size) for size in both] if tiny.table else both
-        given = asdict(place) | {"in_cutoff": np.float64(place.in_cutoff), "w_dim": tiny.w, "use_fp16": True} | options
+        numbers = {key: np.float64(value) for key, value in asdict(place).items() if key.endswith(("cutoff", "width"))}
+        if tiny.table:
+            both = [pickles.old_dill(size) for size in both]
+            numbers = {key: pickles.old_dill(value) for key, value in numbers.items()}
+        given = asdict(place) | numbers | {"w_dim": tiny.w, "use_fp16": True} | options
         return pickles.module(
             "SynthesisLayer",
             parameters={"weight": state[f"{name}.weight"], "bias": state[f"{name}.bias"]},
             buffers={key: state.get(f"{name}.{key}") for key in ("magnitude_ema", "up_filter", "down_filter")},
             modules={"affine": dense(f"{name}.affine")},
             kwargs=given,
-            **asdict(place) | {"in_size": both[0], "out_size": both[1]},
+            **asdict(place) | numbers | {"in_size": both[0], "out_size": both[1]},
             conv_kernel=1 if place.is_torgb else tiny.kernel,
             conv_clamp=tiny.clamp,
             padding=[0, 0, 0, 0],

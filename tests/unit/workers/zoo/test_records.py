@@ -9,6 +9,7 @@ import numpy as np
 import pickles
 import pytest
 import torch
+from pickles import Call
 from torch import nn
 
 from rosetta.errors import InvalidRequest
@@ -70,12 +71,43 @@ def test_arrays_and_scalars_keep_type_order_and_bytes(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_arrays_that_dill_wrote(tmp_path, protocol):
+@pytest.mark.parametrize("as_dill", [pickles.DillArray, pickles.old_dill])
+def test_arrays_that_dill_wrote(tmp_path, as_dill, protocol):
     arrays = [np.broadcast_to(np.asarray(36), [2]), np.arange(6.0).reshape(2, 3).T]
-    found = read(tmp_path, [pickles.DillArray(array) for array in arrays], protocol)
+    found = read(tmp_path, [as_dill(array) for array in arrays], protocol)
     for array, expected in zip(found, arrays, strict=True):
         assert array.dtype == expected.dtype
         np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_numbers_and_types_that_dill_wrote(tmp_path, protocol):
+    numbers = [np.float64(2) / 3, np.int64(-3)]
+    assert read(tmp_path, [pickles.old_dill(number) for number in numbers], protocol) == numbers
+    kinds = [pickles.Call(pickles.DILL["_load_type"], name) for name in ("set", "MethodType")]
+    made, method = read(tmp_path, [pickles.Call(kinds[0], [1, 2]), pickles.Call(kinds[1], "f", "self")], protocol)
+    assert made == {1, 2}
+    assert method.kind == "MethodType"
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_functions_that_dill_wrote_become_records(tmp_path, protocol):
+    """The hooks and methods of a vision transformer, as the files of StyleGAN-XL have them."""
+    code = compile("raise RuntimeError('code in a pickle ran')", "file.py", "exec").co_code
+    hook = pickles.dill_function("hook", code)
+    layer = pickles.module("Block", _forward_hooks=OrderedDict({7: hook}))
+    method = pickles.Call(pickles.Call(pickles.DILL["_load_type"], "MethodType"), hook, layer)
+    setter = pickles.Call(getattr, pickles.dill_member("dill", "_dill"), "_setattr", setattr)
+    filled = pickles.Call(setter, pickles.Call(pickles.DILL["_create_cell"], None), "cell_contents", "2")
+    others = {"layer": layer, "method": method, "named": pickles.Call(getattr, layer, "forward_flex"), "cell": filled}
+    found = read(tmp_path, others | {"last": torch.ones(2)}, protocol)
+    assert found["last"].tolist() == [1, 1]
+    assert found["layer"].state["_forward_hooks"][7].kind == "dill._dill._create_function"
+    assert [found[name].kind for name in ("method", "named", "cell")] == [
+        "MethodType", "method forward_flex", "dill._dill._setattr"
+    ]  # fmt: skip
+    for record in (found["layer"].state["_forward_hooks"][7], found["method"]):
+        assert not callable(record)
 
 
 def test_arrays_that_python_2_wrote():
@@ -109,14 +141,6 @@ def test_plain_data_and_foreign_modules(tmp_path):
         assert torch.equal(records.state_dict(module)["0.weight"], data["module"][0].weight)
 
 
-class Calls:
-    def __init__(self, function, *arguments, state=None):
-        self.reduced = (function, arguments) if state is None else (function, arguments, state)
-
-    def __reduce__(self):
-        return self.reduced
-
-
 def _hostile(marker):
     import functools
     import os
@@ -124,26 +148,28 @@ def _hostile(marker):
 
     command = f"open({str(marker)!r}, 'w').close()"
     stored = io.BytesIO()
-    torch.save(Calls(exec, command), stored, _use_new_zipfile_serialization=False)
+    torch.save(Call(exec, command), stored, _use_new_zipfile_serialization=False)
     zipped = io.BytesIO()
-    torch.save(Calls(exec, command), zipped)
+    torch.save(Call(exec, command), zipped)
     meta = {"type": "class", "version": 6, "module_src": command, "class_name": "Generator"}
-    nested = pickles.module("Generator", inner=Calls(exec, command))
+    nested = pickles.module("Generator", inner=Call(exec, command))
     return {
-        "system": (Calls(os.system, f"touch {marker}"), "posix.system"),
-        "copy": (Calls(shutil.copyfile, __file__, str(marker)), "shutil.copyfile"),
-        "eval": (Calls(eval, command), "builtins.eval"),
-        "exec": (Calls(exec, command), "builtins.exec"),
-        "getattr": (Calls(getattr, Calls(__import__, "os"), "system"), "builtins.getattr"),
-        "partial": (Calls(functools.partial, exec, command), "functools.partial"),
-        "open": (Calls(open, str(marker), "w"), "io.open"),
-        "load": (Calls(torch.load, str(marker)), "torch.serialization.load"),
+        "system": (Call(os.system, f"touch {marker}"), "posix.system"),
+        "copy": (Call(shutil.copyfile, __file__, str(marker)), "shutil.copyfile"),
+        "eval": (Call(eval, command), "builtins.eval"),
+        "exec": (Call(exec, command), "builtins.exec"),
+        "import": (Call(getattr, Call(__import__, "os"), "system"), "builtins.__import__"),
+        "dill's import": (Call(pickles.dill_member("os", "system"), f"touch {marker}"), "os.system"),
+        "dill's member": (Call(pickles.dill_member("torch", "load"), str(marker)), "torch.load"),
+        "partial": (Call(functools.partial, exec, command), "functools.partial"),
+        "open": (Call(open, str(marker), "w"), "io.open"),
+        "load": (Call(torch.load, str(marker)), "torch.serialization.load"),
         "named only": ([exec], "builtins.exec"),
-        "storage": (Calls(torch.storage._load_from_bytes, stored.getvalue()), "torch.storage._load_from_bytes"),
-        "zipped storage": (Calls(torch.storage._load_from_bytes, zipped.getvalue()), "torch.storage._load_from_bytes"),
+        "storage": (Call(torch.storage._load_from_bytes, stored.getvalue()), "torch.storage._load_from_bytes"),
+        "zipped storage": (Call(torch.storage._load_from_bytes, zipped.getvalue()), "torch.storage._load_from_bytes"),
         "in the state": (nested, "builtins.exec"),
         "in the meta": (
-            Calls(pickles._reconstruct_persistent_obj, meta | {"state": {"a": Calls(exec, command)}}),
+            Call(pickles._reconstruct_persistent_obj, meta | {"state": {"a": Call(exec, command)}}),
             "builtins.exec",
         ),
     }

@@ -9,6 +9,7 @@ import torch
 from stylegan3_files import REAL, Tiny, draw, large, persistent, shapes
 from stylegan3_reference import Reference
 from test_stylegan3 import close, images, latents, outputs, written
+from torch import nn
 
 from rosetta.errors import InvalidRequest
 from workers.pipelines.layers import trace
@@ -47,6 +48,24 @@ def test_images_and_layers_are_the_papers(tmp_path, variant):
         close(found[index], reference.image(z, int(given.classes[index]) if tiny.classes else None))
         for name in network.layers:
             close(recorded[name][index], reference.outputs[name])
+
+
+def test_the_discriminator_beside_it_does_not_matter(tmp_path):
+    """Its features are of a vision transformer with hooks and methods, which dill wrote with their code."""
+    tiny = VARIANTS["grown once"]
+    state = draw(tiny)
+    hook = pickles.dill_function("get_activation.<locals>.hook")
+    features = pickles.module("VisionTransformer", _forward_hooks={3: hook})
+    features.state["forward_flex"] = pickles.Call(pickles.Call(pickles.DILL["_load_type"], "MethodType"), hook)
+    features.state["_resize_pos_embed"] = pickles.Call(getattr, pickles.module("VisionTransformer"), "_resize")
+    score = nn.utils.spectral_norm(nn.Conv2d(2, 3, 1))
+    discriminator = pickles.module("ProjectedDiscriminator", modules={"features": features, "score": score})
+    generator = persistent(tiny, state)
+    progress = {"cur_nimg": torch.tensor([5]), "best_fid": pickles.old_dill(np.float64(2.5))}
+    content = {"G": generator, "D": discriminator, "G_ema": generator, "augment_pipe": None, "progress": progress}
+    network = load(pickles.write(tmp_path / "network.pkl", content))
+    given = latents(tiny, 1)
+    close(images(network, given)[0], Reference(tiny, state).image(given.values[0], 0))
 
 
 def test_the_first_head_leaves_a_number_out():
