@@ -1,5 +1,7 @@
 """The engine as a whole, against brute force, planted truth and chance."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -155,3 +157,20 @@ def test_one_image_is_too_few(models):
     one = {name: {layer: maps[:1] for layer, maps in of.items()} for name, of in models.items()}
     with pytest.raises(ValueError, match="at least 2 images"):
         mine(one)
+
+
+def test_without_a_null_r_is_the_same_and_nothing_is_judged(models):
+    judged, plain = mine(models, keep=4), mine(models, keep=4, permutations=0, sketch=False)
+    assert plain.permutations == 0
+    for pair in judged.pairs:
+        a, b = judged.pair(*pair), plain.pair(*pair)
+        for x, y in ((a.forward, b.forward), (a.backward, b.backward)):
+            assert torch.equal(x.neighbours.index, y.neighbours.index)
+            torch.testing.assert_close(x.neighbours.correlation, y.neighbours.correlation, equal_nan=True)
+            assert torch.equal(x.reciprocal_rank, y.reciprocal_rank)
+            assert y.q_value.shape == x.q_value.shape
+            assert y.q_value.isnan().all()
+        assert (b.best_buddies, b.significant_best_buddies) == (a.best_buddies, 0)
+        assert a.best_buddies > 0
+        assert math.isnan(b.chance_best_buddies)
+        assert not math.isnan(a.chance_best_buddies)
