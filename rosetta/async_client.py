@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Check, Concept, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
+from rosetta.results import Check, Concept, Job, JobState, Match, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, AsyncTransport, Endpoint
 from rosetta.waiting import get_job
@@ -235,6 +235,19 @@ class AsyncClient:
     async def unit(self, model: str, unit: int | str | None = None) -> AsyncUnitHandle:
         """As `Client.unit`."""
         return AsyncUnitHandle(self._transport, await self._run(operations.get_unit(model, unit)))
+
+    async def correlate(
+        self,
+        unit: str,
+        candidates: Sequence[str | Match | SketchMatch] | None = None,
+        *,
+        model: str | None = None,
+        top: int = 10,
+        probe: str | None = None,
+    ) -> AsyncJobHandle:
+        """As `Client.correlate`."""
+        operation = operations.correlate(unit, candidates, into=model, probe=probe, top=top)
+        return AsyncJobHandle(self._transport, await self._run(operation))
 
     async def pairs(
         self, model: str | None = None, other: str | None = None, *, probe: str | None = None

@@ -13,7 +13,7 @@ from rosetta import exports, operations
 from rosetta.exports import Format
 from rosetta.handles import Answer, JobHandle, UnitHandle
 from rosetta.operations import models_path, probes_path
-from rosetta.results import Check, Concept, Job, JobState, Model, ModelPair, Module, ProbeSet, SketchMatch
+from rosetta.results import Check, Concept, Job, JobState, Match, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, Endpoint, Transport
 from rosetta.waiting import get_job
@@ -339,6 +339,38 @@ class Client:
             >>> client.unit("dcgan-faces", 813).matches(model="efficientnet-lite0")
         """
         return UnitHandle(self._transport, self._run(operations.get_unit(model, unit)))
+
+    def correlate(
+        self,
+        unit: str,
+        candidates: Sequence[str | Match | SketchMatch] | None = None,
+        *,
+        model: str | None = None,
+        top: int = 10,
+        probe: str | None = None,
+    ) -> JobHandle:
+        """The job that correlates a unit exactly with candidates; its `matches` are the rows, both numbers in each.
+
+        Every model in question runs once over the probe set. The same candidates again are answered at once.
+
+        Args:
+            unit: its address, such as `dcgan-faces/main.8:45` or `dcgan-faces/813`.
+            candidates: addresses, or rows of `matches(approximate=True)` or `search`; the `top` units of each model
+                by sketch when left out.
+            model: then, where to look: a model, a family or a nickname; all models with sketches when left out.
+            top: then, candidates in each model.
+            probe: a probe set; the one on which the unit's model was mined last when left out.
+
+        Raises:
+            NotFound: when a name is unknown, with the nearest ones, or there are no sketches.
+            InvalidRequest: when the unit or a candidate is dead.
+
+        Example:
+            >>> found = client.unit("dcgan-faces", 813).matches(approximate=True)
+            >>> client.correlate("dcgan-faces/813", found[:5]).wait().matches
+        """
+        operation = operations.correlate(unit, candidates, into=model, probe=probe, top=top)
+        return JobHandle(self._transport, self._run(operation))
 
     def pairs(self, model: str | None = None, other: str | None = None, *, probe: str | None = None) -> Rows[ModelPair]:
         """How much models share: best buddies, and how many of them chance alone gives.

@@ -141,7 +141,7 @@ class UnitHandle(_UnitHandle):
         Example:
             >>> client.unit("dcgan-faces", 813).correlate(model="mobilenet").wait().matches
         """
-        operation = operations.correlate(self.address, into=model, probe=probe, top=top)
+        operation = operations.correlate(self.address, None, into=model, probe=probe, top=top)
         return JobHandle(self._transport, self._transport.run(operation))
 
 
@@ -176,7 +176,7 @@ class AsyncUnitHandle(_UnitHandle):
 
     async def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> AsyncJobHandle:
         """As `UnitHandle.correlate`."""
-        operation = operations.correlate(self.address, into=model, probe=probe, top=top)
+        operation = operations.correlate(self.address, None, into=model, probe=probe, top=top)
         return AsyncJobHandle(self._transport, await self._transport.run(operation))
 
 

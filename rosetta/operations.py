@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from rosetta.addresses import UnitReference, check_model_name, parse_address, parse_unit
+from rosetta.addresses import UnitReference, check_model_name, format_address, parse_address, parse_unit
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest, Unavailable
 from rosetta.results import (
@@ -237,10 +237,22 @@ def find_matches(
     return (yield from list_all(f"{models_path(model)}/units/{number}/matches", Match, "matches", params))
 
 
-def correlate(unit: str, *, into: str | None, probe: str | None, top: int) -> Operation[Job]:
+def correlate(
+    unit: str, candidates: Sequence[str | Match | SketchMatch] | None, *, into: str | None, probe: str | None, top: int
+) -> Operation[Job]:
     """The job that correlates a unit with its candidates; asking twice gives the same job."""
-    body = {"unit": unit, "in": into, "probe": probe, "top": top}
+    parse_address(unit)
+    named = None if candidates is None else [_neighbour(candidate) for candidate in candidates]
+    body = {"unit": unit, "candidates": named, "in": into, "probe": probe, "top": top}
     return decode((yield from send(Request("POST", "/v1/correlate", body=body))), Job)
+
+
+def _neighbour(candidate: str | Match | SketchMatch) -> str:
+    """The address of a candidate."""
+    if isinstance(candidate, str):
+        parse_address(candidate)
+        return candidate
+    return format_address(candidate.neighbour_model, candidate.neighbour_layer, candidate.neighbour_channel)
 
 
 def correlated(job: Job) -> Rows[CorrelatedMatch]:

@@ -98,9 +98,10 @@ class Search(_Body):
 
 
 class Correlate(_Body):
-    """A unit, and where to look for what it may match."""
+    """A unit, and what it may match: `candidates`, or those whose sketches are nearest."""
 
     unit: str = Field(description="model/layer:channel, or a model and a unit number", examples=["dcgan-faces/213"])
+    candidates: list[str] | None = Field(None, description="addresses of units; else `top` of each model by sketch")
     within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else every model")
     probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
     top: int = Field(10, ge=1, le=submit_correlate.LARGEST_TOP, description="candidates in each model")

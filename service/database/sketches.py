@@ -132,6 +132,20 @@ def nearest(
     return [Neighbour(*row) for row in connection.execute(found)]
 
 
+def similarities(
+    connection: sa.Connection, probe_set_id: int, unit: tuple[int, int], others: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], float]:
+    """The cosine of a unit's sketch with those of others, as (model id, number); those without one are left out.
+
+    Raises:
+        NotFound: when the unit has no sketch.
+    """
+    distance = sketches.c.sketch.cosine_distance(_vector(connection, probe_set_id, unit))
+    key = sketches.c.model_id, sketches.c.unit
+    found = sa.select(*key, 1 - distance).where(_of(probe_set_id), sa.tuple_(*key).in_(others))
+    return {(model, number): similarity for model, number, similarity in connection.execute(found)}
+
+
 def _vector(
     connection: sa.Connection, probe_set_id: int, query: npt.NDArray[np.floating[Any]] | tuple[int, int]
 ) -> HalfVector | list[float]:

@@ -14,7 +14,7 @@ from rosetta.results import Match, Page
 from service.database import sketches
 from service.database.schema import models, profiles
 from service.queries import names, pages
-from service.queries.matches import DEFAULT_TOP, with_itself
+from service.queries.matches import DEFAULT_TOP, dead_unit, with_itself
 from service.queries.search import LARGEST_TOP, places, sketched_unit
 
 
@@ -86,25 +86,48 @@ class Target:
             NotFound: when one of them is unknown, or the unit's model or all of the others have no sketches.
             InvalidRequest: when the unit is dead, or its model is to be compared with itself.
         """
-        owner, row, probe_set = sketched_unit(conn, model, unit, probe)
+        named = None if neighbour is None else names.resolve_models(conn, neighbour)
+        return cls._of(conn, model, unit, named, probe)
+
+    @classmethod
+    def among(
+        cls, conn: sa.Connection, model: str, unit: UnitReference, others: Sequence[str], probe: str | None
+    ) -> Target:
+        """Looks the names up; those of the others are whole, and each of these has sketches.
+
+        Raises:
+            NotFound: when one of them is unknown, or the unit's model or one of the others has no sketches.
+            InvalidRequest: when the unit is dead, or its model is to be compared with itself.
+        """
+        named = [names.model_row(conn, other) for other in others]
+        target = cls._of(conn, model, unit, named, probe)
+        if model in others:
+            raise with_itself(model)
+        if missing := {other.name for other in named} - {other.name for other in target.others}:
+            raise _no_sketches(sorted(missing), target.probe_set)
+        return target
+
+    @classmethod
+    def _of(
+        cls,
+        conn: sa.Connection,
+        model: str,
+        unit: UnitReference,
+        named: Sequence[sa.Row[Any]] | None,
+        probe: str | None,
+    ) -> Target:
+        ids = None if named is None else [other.id for other in named]
+        owner, row, probe_set = sketched_unit(conn, model, unit, probe, ids)
         sketched = sa.select(models).join(profiles, profiles.c.model_id == models.c.id)
         sketched = sketched.where(profiles.c.probe_set_id == probe_set.id, models.c.id != owner.id)
-        if neighbour is None:
-            mend = f"rosetta mine --probe {probe_set.name} --sketch-only"
-            missing = "no other model has sketches"
-        else:
-            named = names.resolve_models(conn, neighbour)
-            asked = sorted(other.name for other in named if other.id != owner.id)
+        asked = [] if named is None else sorted(other.name for other in named if other.id != owner.id)
+        if named is not None:
             if not asked:
                 raise with_itself(model)
             sketched = sketched.where(models.c.name.in_(asked))
-            mend = f"rosetta mine --probe {probe_set.name} --models {','.join(asked)} --sketch-only"
-            missing = f"{', '.join(asked)} {'has' if len(asked) == 1 else 'have'} no sketches"
         others = sorted(conn.execute(sketched).all(), key=lambda other: str(other.name))
         if not others:
-            raise NotFound(
-                f"{missing} on probe set {probe_set.name} yet: `{mend}`", model=model, probe_set=probe_set.name
-            )
+            raise _no_sketches(asked, probe_set)
         return cls(owner, row, probe_set, others)
 
     def nearest(self, conn: sa.Connection, other: sa.Row[Any], top: int) -> list[sketches.Neighbour]:
@@ -117,6 +140,26 @@ class Target:
             raise InvalidRequest(f"top must be between 1 and {LARGEST_TOP}, not {top}", top=top)
         query = (self.model.id, self.unit.number)
         return sketches.nearest(conn, self.probe_set.id, query, model_ids=[other.id], top=top)
+
+    def estimates(self, conn: sa.Connection, units: Sequence[tuple[str, UnitReference]]) -> list[sketches.Neighbour]:
+        """Units of these models, each once, and how near their sketches are; in the order of `others` and of numbers.
+
+        Raises:
+            NotFound: when a model has no such unit, naming what it has.
+            InvalidRequest: when a unit is dead.
+        """
+        rows = {other.name: other for other in self.others}
+        found = {}
+        for name, reference in units:
+            row = names.unit_row(conn, rows[name], reference)
+            found[rows[name].id, row.number] = (name, row)
+        near = sketches.similarities(conn, self.probe_set.id, (self.model.id, self.unit.number), list(found))
+        for key, (name, row) in found.items():
+            if key not in near:
+                raise dead_unit(name, row, self.probe_set.name)
+        order = {other.id: place for place, other in enumerate(self.others)}
+        keys = sorted(found, key=lambda key: (order[key[0]], key[1]))
+        return [sketches.Neighbour(*key, near[key]) for key in keys]
 
     def matches(self, conn: sa.Connection, other: sa.Row[Any], top: int) -> list[Match]:
         """The same as matches."""
@@ -143,3 +186,15 @@ class Target:
             for rank, near in enumerate(found, start=1)
             if (place := where.get((near.model_id, near.unit)))
         ]
+
+
+def _no_sketches(without: Sequence[str], probe_set: sa.Row[Any]) -> NotFound:
+    """The error that these models, or all but the asked one, have no sketches; with the command that takes them."""
+    chosen = f" --models {','.join(without)}" if without else ""
+    who = f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no sketches"
+    return NotFound(
+        f"{who if without else 'no other model has sketches'} on probe set {probe_set.name} yet: "
+        f"`rosetta mine --probe {probe_set.name}{chosen} --sketch-only`",
+        models=list(without),
+        probe_set=probe_set.name,
+    )

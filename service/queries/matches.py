@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from shlex import quote
 from typing import Any
 
 import sqlalchemy as sa
@@ -151,6 +152,7 @@ class _Target:
 
     model: sa.Row[Any]
     unit: sa.Row[Any]
+    mention: str | None
     neighbours: list[str] | None
     neighbour_ids: list[int] | None
     probe_set_id: int | None
@@ -173,6 +175,7 @@ class _Target:
         return cls(
             model=owner,
             unit=names.unit_row(conn, owner, unit),
+            mention=neighbour,
             neighbours=None if others is None else [row.name for row in others],
             neighbour_ids=None if others is None else [row.id for row in others],
             probe_set_id=None if probe is None else names.probe_row(conn, probe).id,
@@ -197,7 +200,9 @@ class _Target:
             neighbours = [name for name in self.neighbours or () if name != self.model.name]
             estimate = None
             if can_estimate(conn, self.model.id, self.neighbour_ids, self.probe_set_id):
-                estimate = f"rosetta match {self.model.name} {self.unit.number} --approximate"
+                within = f" --in {quote(self.mention)}" if self.mention else ""
+                on = f" --probe {self.probe}" if self.probe else ""
+                estimate = f"rosetta match {self.model.name} {self.unit.number} --approximate{within}{on}"
             raise not_mined(self.model.name, ",".join(neighbours), self.probe, estimate=estimate)
         dead = sa.select(probe_sets.c.name).join(unit_statistics, unit_statistics.c.probe_set_id == probe_sets.c.id)
         probe = conn.scalar(

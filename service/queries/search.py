@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -43,8 +44,8 @@ def near_unit(
     """
     if not 1 <= top <= LARGEST_TOP:
         raise InvalidRequest(f"top must be between 1 and {LARGEST_TOP}, not {top}", top=top)
-    owner, row, probe_set = sketched_unit(conn, model, unit, probe)
     others = None if neighbour is None else [other.id for other in names.resolve_models(conn, neighbour)]
+    owner, row, probe_set = sketched_unit(conn, model, unit, probe, others)
     found = sketches.nearest(conn, probe_set.id, (owner.id, row.number), model_ids=others, top=top)
     where = places(conn, [(near.model_id, near.unit) for near in found])
     return [
@@ -67,7 +68,7 @@ def near_unit(
 
 
 def sketched_unit(
-    conn: sa.Connection, model: str, unit: UnitReference, probe: str | None
+    conn: sa.Connection, model: str, unit: UnitReference, probe: str | None, others: Sequence[int] | None = None
 ) -> tuple[sa.Row[Any], sa.Row[Any], sa.Row[Any]]:
     """The rows of a unit's model, of the unit and of the probe set; the unit has a sketch there.
 
@@ -76,6 +77,7 @@ def sketched_unit(
         model: the unit's model.
         unit: the unit.
         probe: the probe set; None: the one on which the model was last mined.
+        others: ids of the models that are looked in: then it is one where they were mined too, if there is any.
 
     Raises:
         NotFound: when a name is unknown, with the nearest ones; or nothing was mined, with the command.
@@ -83,7 +85,7 @@ def sketched_unit(
     """
     owner = names.model_row(conn, model)
     row = names.unit_row(conn, owner, unit)
-    probe_set = _probe_set(conn, owner, probe)
+    probe_set = _probe_set(conn, owner, probe, others or ())
     dead = conn.scalar(
         sa.select(unit_statistics.c.dead).where(
             unit_statistics.c.probe_set_id == probe_set.id,
@@ -98,14 +100,18 @@ def sketched_unit(
     return owner, row, probe_set
 
 
-def _probe_set(conn: sa.Connection, model: sa.Row[Any], probe: str | None) -> sa.Row[Any]:
+def _probe_set(conn: sa.Connection, model: sa.Row[Any], probe: str | None, others: Sequence[int]) -> sa.Row[Any]:
     if probe is not None:
         return names.probe_row(conn, probe)
+    theirs = profiles.alias()
+    shared = sa.select(sa.func.count()).where(
+        theirs.c.probe_set_id == probe_sets.c.id, theirs.c.model_id.in_(others), theirs.c.model_id != model.id
+    )
     newest = (
         sa.select(*probe_sets.c)
         .join(profiles, profiles.c.probe_set_id == probe_sets.c.id)
         .where(profiles.c.model_id == model.id)
-        .order_by(profiles.c.created_at.desc(), probe_sets.c.id.desc())
+        .order_by(shared.scalar_subquery().desc(), profiles.c.created_at.desc(), probe_sets.c.id.desc())
         .limit(1)
     )
     row = conn.execute(newest).one_or_none()

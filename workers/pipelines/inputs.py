@@ -12,6 +12,7 @@ from torch import Tensor
 from rosetta.errors import NotFound
 from service.database import schema
 from service.uploads import image_path
+from workers.mining.errors import ShapeError
 from workers.mining.layout import LayerShape, ModelLayout
 from workers.pipelines import networks
 from workers.pipelines.context import Context
@@ -33,6 +34,20 @@ class MinedModel:
     layout: ModelLayout
     network: Network
     channels: Mapping[str, Tensor] | None = None
+
+    def chosen(self, layer: str, maps: Tensor) -> Tensor:
+        """The maps of the layer's units that are in the layout, [B, C, H, W], of all that it gives.
+
+        Raises:
+            ShapeError: when it has fewer channels than these units.
+        """
+        if self.channels is None:
+            return maps
+        channels = self.channels[layer]
+        last = int(channels[-1])  # they ascend
+        if maps.ndim != 4 or maps.shape[1] <= last:
+            raise ShapeError(f"{self.name}/{layer} gave {list(maps.shape)}, expected channel {last}")
+        return maps[:, channels]
 
 
 def probe_row(connection: sa.Connection, name: str) -> sa.Row[Any]:

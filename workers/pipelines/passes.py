@@ -117,8 +117,7 @@ def _run_one(
     place = {models[index].name: index for index in part.models}
 
     def consume(model: str, layer: str, maps: torch.Tensor) -> None:
-        channels = models[place[model]].channels
-        running.write(place[model], layer, maps if channels is None else maps[:, channels[layer]])
+        running.write(place[model], layer, models[place[model]].chosen(layer, maps))
 
     for positions in forward.run(miner.order.split(part.batch), list(place), consume):
         running.finish_batch(positions)

@@ -34,12 +34,18 @@ def search_sketches(request: Request, body: Search) -> Response:
     return respond(Page(items=tuple(found)))
 
 
-@router.post("/correlate", response_model=Job, status_code=202, summary="The exact correlations of near sketches")
+@router.post(
+    "/correlate",
+    response_model=Job,
+    status_code=202,
+    summary="The exact correlations of candidates",
+    responses={200: {"model": Job}},
+)
 def correlate(request: Request, body: Correlate) -> Response:
-    """A job that runs the models once over the probe set and correlates the unit with its approximate matches.
+    """A job that runs the models once over the probe set and correlates the unit with each candidate.
 
     Its result has `matches`, by the model's name and the rank: fields as of a match, `correlation` exact, and
-    `similarity` the estimate that made it a candidate. The same candidates again are answered at once.
+    `similarity` the estimate by sketches. The same candidates again are answered at once, with status 200.
     """
     state = state_of(request)
     model, unit = parse_address(body.unit)
@@ -48,11 +54,12 @@ def correlate(request: Request, body: Correlate) -> Response:
         state.celery,
         model=model,
         unit=unit,
+        candidates=body.candidates,
         neighbour=body.within,
         probe=body.probe,
         top=body.top,
     )
-    return respond(job, 202)
+    return respond(job, 200 if job.already_done else 202)
 
 
 @router.post("/sql", response_model=Table, summary="Ask in SQL")
