@@ -169,5 +169,5 @@ def test_each_network_runs_once_an_image(engine, mined, correlate, monkeypatch):
 
 
 def test_match_of_a_model_with_sketches_alone_mentions_the_estimate(engine, mined):
-    with engine.connect() as connection, pytest.raises(Exception, match=f"`rosetta match {AGE} 3 --approximate`"):
+    with engine.connect() as connection, pytest.raises(Exception, match=f"`rosetta match {AGE} 3 --approximate"):
         find_matches(connection, AGE, UnitReference(number=3), neighbour=NET)

@@ -8,6 +8,7 @@ import pytest
 from rosetta import AsyncClient, Client, InvalidRequest, JobFailed, Unavailable
 from rosetta.handles import AsyncJobHandle, AsyncUnitHandle, JobHandle, UnitHandle
 from rosetta.transport import Endpoint
+from rosetta.views import job_subject
 from tests.unit.rosetta import values
 from tests.unit.rosetta.fake import error
 
@@ -103,6 +104,50 @@ def test_matches_of_a_unit(talk, service):
         "best_buddies": "true",
         "limit": "500",
     }
+
+
+def test_approximate_matches_of_a_unit(talk, service):
+    unknown = {"reciprocal_rank": None, "q_value": None, "is_best_buddy": False}
+    rows = [values.match(rank, **unknown, approximate=True) for rank in (1, 2)]
+    service.on("GET", "/v1/models/dcgan-faces/units/813", values.unit())
+    service.on("GET", "/v1/models/dcgan-faces/units/813/matches", values.page(*rows), values.page(values.match()))
+    unit = talk(talk.client.unit, "dcgan-faces", 813)
+    matches = talk(unit.matches, approximate=True)
+    assert [(match.neighbour_unit, match.approximate, match.q_value) for match in matches] == [
+        (67, True, None),
+        (68, True, None),
+    ]
+    assert dict(service.asked[-1].url.params) == {"approximate": "true", "limit": "500"}
+    assert "~0.812" in repr(matches)
+    exact = talk(unit.matches)  # a service that does not say so means exact ones
+    assert (exact[0].approximate, "~" in repr(exact)) == (False, False)
+    assert dict(service.asked[-1].url.params) == {"limit": "500"}
+
+
+def test_candidates_of_a_unit_are_correlated_in_a_job(talk, service):
+    row = {name: value for name, value in values.match().items() if name not in {"reciprocal_rank", "q_value"}}
+    row = {name: value for name, value in row.items() if name != "is_best_buddy"} | {"similarity": 0.75}
+    parameters = {"probe": "faces", "unit": "dcgan-faces/main.8:45", "models": ["dcgan-faces"], "top": 3}
+    about = {"kind": "correlate", "parameters": parameters}
+    service.on("GET", "/v1/models/dcgan-faces/units/813", values.unit())
+    service.on("POST", "/v1/correlate", values.job(7, "queued", **about))
+    service.on("GET", "/v1/jobs/7", values.job(7, "done", **about, result={"images": 100, "matches": [row]}))
+    unit = talk(talk.client.unit, "dcgan-faces", 813)
+    job = talk(unit.correlate, "efficientnet", 3)
+    assert len(job.matches) == 0
+    talk(job.wait, progress=False)
+    assert [(match.neighbour_unit, match.correlation, match.similarity) for match in job.matches] == [
+        (67, 0.8125, 0.75)
+    ]
+    (body,) = service.bodies("POST", "/v1/correlate")
+    assert {name: value for name, value in body.items() if value is not None} == {
+        "unit": "dcgan-faces/main.8:45",
+        "in": "efficientnet",
+        "top": 3,
+    }
+    assert "0.812" in repr(job.matches)
+    assert "~0.750" in repr(job.matches)
+    assert job_subject(job.last_seen) == "faces: dcgan-faces/main.8:45"
 
 
 def test_a_unit_that_is_none_is_refused_before_anything_is_asked(talk, service):
