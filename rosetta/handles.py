@@ -114,17 +114,10 @@ class UnitHandle(_UnitHandle):
         Example:
             >>> client.unit("dcgan-faces", 813).matches(model="efficientnet-lite0", top=3)
         """
-        return self._transport.run(
-            operations.find_matches(
-                self.model,
-                self.number,
-                into=model,
-                probe=probe,
-                top=top,
-                best_buddies=best_buddies,
-                approximate=approximate,
-            )
+        operation = operations.find_matches(
+            self.model, self.number, model, probe, top=top, best_buddies=best_buddies, approximate=approximate
         )
+        return self._transport.run(operation)
 
     def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> JobHandle:
         """The job that correlates the unit exactly with its approximate matches; its `matches` are the rows.
@@ -162,17 +155,10 @@ class AsyncUnitHandle(_UnitHandle):
         probe: str | None = None,
     ) -> Rows[Match]:
         """As `UnitHandle.matches`."""
-        return await self._transport.run(
-            operations.find_matches(
-                self.model,
-                self.number,
-                into=model,
-                probe=probe,
-                top=top,
-                best_buddies=best_buddies,
-                approximate=approximate,
-            )
+        operation = operations.find_matches(
+            self.model, self.number, model, probe, top=top, best_buddies=best_buddies, approximate=approximate
         )
+        return await self._transport.run(operation)
 
     async def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> AsyncJobHandle:
         """As `UnitHandle.correlate`."""

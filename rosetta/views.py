@@ -121,14 +121,10 @@ def job_note(job: Job) -> str:
 def job_subject(job: Job) -> str:
     """What a job works on."""
     parameters = job.parameters
-    if job.kind == "register":
-        return str(parameters.get("name", ""))
-    if job.kind == "inspect":
-        return str(parameters.get("source", ""))
+    if subject := {"register": "name", "inspect": "source", "cluster": "probe"}.get(job.kind):
+        return str(parameters.get(subject, ""))
     if job.kind == "correlate":
         return f"{parameters.get('probe', '')}: {parameters.get('unit', '')}"
-    if job.kind == "cluster":
-        return str(parameters.get("probe", ""))
     models = parameters.get("models") or ()
     return f"{parameters.get('probe', '')}: {', '.join(map(str, models)) or 'all models'}"
 
@@ -159,6 +155,11 @@ def job_time(job: Job) -> str:
     return duration((job.finished_at - job.started_at).total_seconds())
 
 
+def _neighbour(row: Any) -> str:
+    return unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)
+
+
+_UNIT = Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}")
 VIEWS: dict[type, tuple[Column, ...]] = {
     Concept: (
         Column("concept", lambda row: number(row.id), right=True),
@@ -204,9 +205,9 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("dead", lambda row: "yes" if row.dead else "no"),
     ),
     Match: (
-        Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
+        _UNIT,
         Column("model", lambda row: row.neighbour_model),
-        Column("match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)),
+        Column("match", _neighbour),
         Column("r", lambda row: ("~" if row.approximate else "") + number(row.correlation), right=True),
         Column("rank", lambda row: number(row.rank), right=True),
         Column("q", lambda row: probability(row.q_value), right=True),
@@ -215,22 +216,19 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     CorrelatedMatch: (
-        Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
+        _UNIT,
         Column("model", lambda row: row.neighbour_model),
-        Column("match", lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)),
+        Column("match", _neighbour),
         Column("r", lambda row: number(row.correlation), right=True),
         Column("sketch", lambda row: f"~{number(row.similarity)}", right=True),
         Column("rank", lambda row: number(row.rank), right=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     SketchMatch: (
-        Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}"),
+        _UNIT,
         Column("rank", lambda row: number(row.rank), right=True),
         Column("model", lambda row: row.neighbour_model),
-        Column(
-            "unit like it",
-            lambda row: unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel),
-        ),
+        Column("unit like it", _neighbour),
         Column("similarity", lambda row: number(row.similarity), right=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
@@ -241,10 +239,7 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("q < 0.05", lambda row: number(row.significant_best_buddies), right=True),
         Column("by chance", lambda row: number(row.chance_best_buddies, 1), right=True),
         Column(
-            "live units",
-            lambda row: f"{row.live_units:,} and {row.neighbour_live_units:,}",
-            right=True,
-            optional=True,
+            "live units", lambda row: f"{row.live_units:,} and {row.neighbour_live_units:,}", right=True, optional=True
         ),
     ),
     ProbeSet: (
