@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "inspect", "mine", "cluster", "correlate"]
+JobKind = Literal["register", "inspect", "mine", "cluster", "correlate", "pictures"]
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,70 @@ class Concept:
     stability: float
     q_value: float
     members: tuple[ConceptMember, ...] = ()
+
+
+@dataclass(frozen=True)
+class DictionaryUnit:
+    """A unit of a tuple. `correlation`: r with the generator's unit of the tuple; that unit's own is 1."""
+
+    model: str
+    layer: str
+    unit: int
+    channel: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class DictionaryTuple:
+    """Units that fire alike, one a model: the generator's first, then in the order of the dictionary's models.
+
+    Mean, least r and greatest q are of its pairs: each unit with the generator's, and, when strict, with each other.
+    """
+
+    units: tuple[DictionaryUnit, ...]
+    mean_correlation: float
+    min_correlation: float
+    q_value: float | None
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """The tuples of a unit of the generator and a best buddy of it in each model, those of highest mean r first.
+
+    `k`: each is among the other's k best. `strict`: the models' units are best buddies of each other, too. `q_value`:
+    every pair is below it; null: whatever it is. `total`: how many tuples there are; `tuples` has some of them. When
+    there is none, `largest` names the most of the models that have some, `largest_total`.
+    """
+
+    generator: str
+    models: tuple[str, ...]
+    probe_set: str
+    k: int
+    strict: bool
+    q_value: float | None
+    total: int
+    tuples: tuple[DictionaryTuple, ...] = ()
+    largest: tuple[str, ...] = ()
+    largest_total: int = 0
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """An image that a unit fires on: the `rank`-th by the maximum or the mean of its activation map, its `value`.
+
+    `image` is its place in the probe set, from 0; `file` its name, null of a generator.
+    """
+
+    probe_set: str
+    model: str
+    unit: int
+    layer: str
+    channel: int
+    measure: Literal["maximum", "mean"]
+    rank: int
+    image: int
+    file: str | None
+    value: float
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from service.database import migrate
 from service.database.engine import make_engine, parse_url, unreachable
 from service.database.schema import jobs
 from service.embedded import processes
+from service.jobs.presence import workers_at_work
 from service.settings import Settings
 from service.stack import configuration
-from service.stack.worker import SWEEPER
 
 TRIED_PYTHONS = ("3.11",)
 _LITTLE_DISK = 2 * 2**30  # bytes; Postgres alone needs some hundred MB for its log of changes
@@ -121,12 +121,7 @@ def _jobs(connection: sa.Connection) -> Check:
 
 
 def _workers(connection: sa.Connection) -> Check:
-    seen = connection.scalar(
-        sa.text(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name AND datname = current_database()"
-        ),
-        {"name": SWEEPER},
-    )
+    seen = workers_at_work(connection)
     return Check(
         "workers", bool(seen), f"{seen} at work", "" if seen else "start one: `rosetta worker`, or `rosetta up`"
     )

@@ -30,6 +30,7 @@ PIPELINES = {
     "mine": "workers.pipelines.mine",
     "cluster": "workers.pipelines.cluster",
     "correlate": "workers.pipelines.correlate",
+    "pictures": "workers.pipelines.pictures",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

@@ -84,17 +84,22 @@ def _give_up(connection: sa.Connection, row: sa.Row[Any]) -> None:
 
 
 def _doing(kind: str, parameters: dict[str, Any]) -> str:
-    if kind == "register":
-        return f"registering '{parameters['name']}' from {parameters['source']}"
-    if kind == "correlate":
-        return f"correlating unit {parameters['unit']} on probe set '{parameters['probe']}'"
-    if kind == "inspect":
-        return f"reading the layers of {parameters['source']}"
-    if kind == "mine":
-        return f"mining {', '.join(parameters['models'])} on probe set '{parameters['probe']}'"
-    if kind == "cluster":
-        return f"finding the concepts of probe set '{parameters['probe']}'"
-    return f"doing a job of kind '{kind}'"
+    match kind:
+        case "register":
+            doing = f"registering '{parameters['name']}' from {parameters['source']}"
+        case "correlate":
+            doing = f"correlating unit {parameters['unit']} on probe set '{parameters['probe']}'"
+        case "inspect":
+            doing = f"reading the layers of {parameters['source']}"
+        case "mine":
+            doing = f"mining {', '.join(parameters['models'])} on probe set '{parameters['probe']}'"
+        case "cluster":
+            doing = f"finding the concepts of probe set '{parameters['probe']}'"
+        case "pictures":
+            doing = f"making pictures of {', '.join(parameters['models'])} on probe set '{parameters['probe']}'"
+        case _:
+            doing = f"doing a job of kind '{kind}'"
+    return doing
 
 
 def _send(engine: sa.Engine, celery: Celery, parts: Sequence[tuple[int, int]]) -> None:

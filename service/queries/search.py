@@ -85,7 +85,7 @@ def sketched_unit(
     """
     owner = names.model_row(conn, model)
     row = names.unit_row(conn, owner, unit)
-    probe_set = _probe_set(conn, owner, probe, others or ())
+    probe_set = probe_set_of(conn, owner, probe, others or ())
     dead = conn.scalar(
         sa.select(unit_statistics.c.dead).where(
             unit_statistics.c.probe_set_id == probe_set.id,
@@ -100,7 +100,18 @@ def sketched_unit(
     return owner, row, probe_set
 
 
-def _probe_set(conn: sa.Connection, model: sa.Row[Any], probe: str | None, others: Sequence[int]) -> sa.Row[Any]:
+def probe_set_of(conn: sa.Connection, model: sa.Row[Any], probe: str | None, others: Sequence[int] = ()) -> sa.Row[Any]:
+    """The row of the probe set of that name, or of the one on which the model was last mined.
+
+    Args:
+        conn: where to look.
+        model: its row.
+        probe: a name.
+        others: ids of models: without a name it is one where they were mined too, if there is any.
+
+    Raises:
+        NotFound: when there is none of that name, with the nearest ones; or the model was not mined.
+    """
     if probe is not None:
         return names.probe_row(conn, probe)
     theirs = profiles.alias()

@@ -22,6 +22,7 @@ from service import jobs
 from service.broker import make_celery
 from service.database import migrate
 from service.database.engine import make_engine
+from service.jobs.presence import SWEEPER
 from service.settings import Settings
 from service.stack import configuration
 from service.stack.children import GAVE_UP, Child
@@ -29,7 +30,6 @@ from service.stack.supervisor import Supervisor
 
 log = logging.getLogger("rosetta.worker")
 
-SWEEPER = "rosetta-sweeper"  # its connection in pg_stat_activity tells that a worker is there
 _CHECK_S = 0.5
 _DATABASE_RETRY_S = 2.0
 

@@ -49,7 +49,13 @@ class ForwardPasses:
             network.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
-    def run(self, splits: Iterable[Tensor], models: Sequence[str], consume: Consume) -> Iterator[Tensor]:
+    def run(
+        self,
+        splits: Iterable[Tensor],
+        models: Sequence[str],
+        consume: Consume,
+        see: Callable[[Tensor], None] | None = None,
+    ) -> Iterator[Tensor]:
         """Run the models over all images, a batch at a time.
 
         A batch for which memory does not suffice is run again in halves, and so is every later one of its size.
@@ -58,18 +64,20 @@ class ForwardPasses:
             splits: int64 [B] each, positions in the probe set.
             models: which of the networks to run.
             consume: takes every recorded layer's maps; of a batch that is run again, it takes them again.
+            see: takes the images of every batch too, float32 [B, 3, H, W] in [0, 1]; then they are made or read even
+                where none of the models looks at them.
 
         Yields:
             The positions of each batch, once all its maps were handed over.
         """
         recorders = {name: self._recorder(name, consume) for name in models}
-        looked_at = any(self._networks[name].recording is None for name in models)
+        looked_at = see is not None or any(self._networks[name].recording is None for name in models)
         for positions, images in self._batches(splits, looked_at=looked_at):
             start = 0
             while start < len(positions):
                 here = slice(start, start + self._most)
                 try:
-                    self._forward(positions[here], None if images is None else images[here], recorders)
+                    self._forward(positions[here], None if images is None else images[here], recorders, see)
                 except (RuntimeError, MemoryError) as error:
                     if len(positions[here]) == 1 or not is_out_of_memory(error):
                         raise
@@ -90,16 +98,24 @@ class ForwardPasses:
         for indices, images in self._probes.batches(split.tolist() for split in splits):
             yield torch.tensor(indices), images.pin_memory() if self._device.type == "cuda" else images
 
-    def _forward(self, positions: Tensor, images: Tensor | None, recorders: Mapping[str, Recorder]) -> None:
+    def _forward(
+        self,
+        positions: Tensor,
+        images: Tensor | None,
+        recorders: Mapping[str, Recorder],
+        see: Callable[[Tensor], None] | None,
+    ) -> None:
         """Run every model once over a batch."""
         recorded = {name: recorder for name, recorder in recorders.items() if self._networks[name].recording}
         for recorder in recorded.values():
             with recorder:
                 recorder.run(positions)
         recorders = {name: recorder for name, recorder in recorders.items() if name not in recorded}
-        if not recorders:
+        if not recorders and see is None:
             return
         images = self._generate(positions, recorders) if images is None else images.to(self._device, non_blocking=True)
+        if see is not None:
+            see(images)
         inputs: dict[Preprocessing, Tensor] = {}  # models that want the same input share it
         for name, recorder in recorders.items():
             preprocessing = self._networks[name].preprocessing

@@ -49,7 +49,7 @@ def run_passes(
     recorded = all(model.network.recording for model in models)  # these look at no image
     with context.engine.connect() as connection:
         probes = None if recorded else inputs.load_probes(context, connection, probe_set)
-    device = _device(context.settings.device)
+    device = device_of(context.settings.device)
     try:
         miner = Miner(
             [model.layout for model in models],
@@ -125,7 +125,7 @@ def _run_one(
     miner.finish(running)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
     """The device to run on, set up for it.
 
     On CUDA, products take TF32: it rounds their factors to 11 bits, which moves r by less than 1e-3 (a test says so),
