@@ -19,6 +19,8 @@ from workers.zoo.upfirdn import upfirdn2d
 _EPSILON = 1e-8
 _SLOPE = 0.2
 _TWICE = math.sqrt(2)  # restores the variance that half of a normal distribution loses
+# Channels whose non-linearity is in memory at once: at the higher rate, a map has up to 16 times as many samples.
+_AT_ONCE = 32
 
 
 class Dense(nn.Linear):
@@ -91,13 +93,16 @@ def filtered_leaky_relu(
     Returns:
         [N, C, H', W'] of as many samples as the filters reach.
     """
-    # The gain can come first, since a leaky ReLU keeps factors above 0.
-    maps = upfirdn2d(maps, up_filter, up=up, padding=padding * 2, gain=up**2 * gain)
-    if slope != 1:
-        maps = F.leaky_relu(maps, slope)
-    if clamp is not None:
-        maps = maps.clamp(-clamp, clamp)
-    return upfirdn2d(maps, down_filter, down=down)
+    found = []
+    for part in maps.split(_AT_ONCE, 1):
+        # The gain can come first, since a leaky ReLU keeps factors above 0.
+        high = upfirdn2d(part, up_filter, up=up, padding=padding * 2, gain=up**2 * gain)
+        if slope != 1:
+            high = F.leaky_relu(high, slope)
+        if clamp is not None:
+            high = high.clamp(-clamp, clamp)
+        found.append(upfirdn2d(high, down_filter, down=down))
+    return torch.cat(found, 1)
 
 
 class FourierFeatures(nn.Module):

@@ -42,6 +42,16 @@ def test_filtered_leaky_relu_is_its_steps(up, down, up_filter, down_filter, padd
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("channels", [32, 33, 70])
+def test_many_channels_keep_their_order(channels):
+    """They are filtered some at a time."""
+    maps, taps = normal(2, channels, 5, 5), (FILTERS["even"], FILTERS["plane"])
+    options = {"up": 2, "down": 2, "padding": (4, 3), "gain": 1.7, "slope": 0.2, "clamp": 1.1}
+    found = filtered_leaky_relu(tensor(maps), *map(tensor, taps), **options)
+    expected = [[slow.filtered(one, *taps, *options.values()) for one in image] for image in maps]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
 def test_a_leaky_relu_is_cut_at_the_clamp_and_only_there():
     maps = torch.tensor([-9.0, -1, 0, 1, 9]).view(1, 1, 1, 5)
     options = {"up": 1, "down": 1, "padding": (0, 0), "gain": 2.0, "slope": 0.2}
