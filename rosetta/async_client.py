@@ -10,6 +10,7 @@ from typing import Literal, Self, overload
 import httpx
 
 from rosetta import exports, operations
+from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
 from rosetta.operations import models_path, probes_path
@@ -282,6 +283,22 @@ class AsyncClient:
         """As `Client.find_concepts`."""
         numbers = {"resolution": resolution, "q_value": q_value, "seed": seed}
         return AsyncJobHandle(self._transport, await self._run(operations.find_concepts(probe, numbers)))
+
+    async def dictionary(
+        self,
+        generator: str,
+        models: Sequence[str] | str,
+        *,
+        probe: str | None = None,
+        k: int = 1,
+        strict: bool = False,
+        q_value: float | None = 0.05,
+        limit: int | None = None,
+    ) -> Dictionary:
+        """As `Client.dictionary`."""
+        return await self._run(
+            operations.dictionary(generator, models, probe=probe, k=k, strict=strict, q_value=q_value, limit=limit)
+        )
 
     async def ask(self, question: str, *, probe: str | None = None) -> Answer:
         """As `Client.ask`."""

@@ -10,6 +10,7 @@ from typing import Literal, Self, overload
 import httpx
 
 from rosetta import exports, operations
+from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
 from rosetta.handles import Answer, JobHandle, UnitHandle
 from rosetta.operations import models_path, probes_path
@@ -435,6 +436,39 @@ class Client:
         """
         numbers = {"resolution": resolution, "q_value": q_value, "seed": seed}
         return JobHandle(self._transport, self._run(operations.find_concepts(probe, numbers)))
+
+    def dictionary(
+        self,
+        generator: str,
+        models: Sequence[str] | str,
+        *,
+        probe: str | None = None,
+        k: int = 1,
+        strict: bool = False,
+        q_value: float | None = 0.05,
+        limit: int | None = None,
+    ) -> Dictionary:
+        """The tuples of a unit of a generator and a best buddy of it in each model, those of highest mean r first.
+
+        Args:
+            generator: any model; like the others a name, or a nickname or family that stands for one model.
+            models: the others.
+            probe: a probe set; the newest on which all were mined when left out.
+            k: best buddies are each among the other's k best.
+            strict: the models' units must be best buddies of each other, too.
+            q_value: every pair is below it; None: whatever it is.
+            limit: how many, up to 10,000; 1,000 when left out. `total` says how many there are.
+
+        Raises:
+            NotFound: with the nearest names, or when the models were not mined together.
+            InvalidRequest: when k is more than mining kept, or a name stands for several models.
+
+        Example:
+            >>> client.dictionary("dcgan-faces", ["efficientnet-lite0", "mobilenet-v2"])
+        """
+        return self._run(
+            operations.dictionary(generator, models, probe=probe, k=k, strict=strict, q_value=q_value, limit=limit)
+        )
 
     def ask(self, question: str, *, probe: str | None = None) -> Answer:
         """The answer to a question in plain words.

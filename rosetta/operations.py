@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 import msgspec
 
+from rosetta import results
 from rosetta.addresses import UnitReference, check_model_name, format_address, parse_address, parse_unit
+from rosetta.dictionaries import Dictionary
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest, Unavailable
 from rosetta.results import (
@@ -279,6 +281,24 @@ def find_concepts(probe: str, numbers: Mapping[str, float | int | None]) -> Oper
     """The job that finds concepts; what is None is the service's choice."""
     body = {"probe": probe, **{name: value for name, value in numbers.items() if value is not None}}
     return decode((yield from send(Request("POST", "/v1/concepts", body=body))), Job)
+
+
+def dictionary(
+    generator: str,
+    models: Sequence[str] | str,
+    *,
+    probe: str | None,
+    k: int,
+    strict: bool,
+    q_value: float | None,
+    limit: int | None,
+) -> Operation[Dictionary]:
+    """The tuples of a generator and of models."""
+    named = models if isinstance(models, str) else ",".join(models)
+    params: dict[str, Any] = {"generator": generator, "models": named, "probe": probe, "k": k, "limit": limit}
+    params |= {"strict": "true" if strict else None, "q": "all" if q_value is None else q_value}
+    response = yield from send(Request("GET", "/v1/dictionary", params=params))
+    return Dictionary(decode(response, results.Dictionary))
 
 
 def ask(question: str, probe: str | None) -> Operation[Answer]:

@@ -21,7 +21,7 @@ _SHOWN_IN_REPR = 10
 _SHOWN_IN_HTML = 50
 
 
-class _Frame(Sequence[T], Generic[T]):
+class Frame(Sequence[T], Generic[T]):
     """What dataclass rows and SQL rows have in common."""
 
     def __init__(self, items: Iterable[T], columns: tuple[str, ...], kinds: tuple[Kind, ...], noun: str) -> None:
@@ -106,7 +106,7 @@ def _cell_at(index: int, row: tuple[Any, ...]) -> str:
     return cell(row[index])
 
 
-class Rows(_Frame[T]):
+class Rows(Frame[T]):
     """Results of one type, such as matches: an immutable sequence.
 
     Example:
@@ -132,7 +132,7 @@ class Rows(_Frame[T]):
         return VIEWS[self._kind]
 
 
-class SqlRows(_Frame[tuple[Any, ...]]):
+class SqlRows(Frame[tuple[Any, ...]]):
     """Rows of a SQL query, as tuples.
 
     Attributes:

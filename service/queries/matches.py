@@ -137,13 +137,24 @@ def _check_kept(top: int, rows: Sequence[sa.Row[Any]]) -> None:
     """Refuses a question for more matches than a comparison keeps: a short answer would look complete."""
     for row in rows:
         if top > row.keep:
-            raise InvalidRequest(
-                f"top {top} is more than the {row.keep} matches kept of {row.model} and {row.neighbour_model};"
-                f" keep more with `rosetta mine --probe {row.probe_set}"
-                f" --models {row.model},{row.neighbour_model} --keep {top}`",
-                top=top,
-                kept=row.keep,
-            )
+            raise fewer_kept("top", top, row)
+
+
+def fewer_kept(what: str, asked: int, row: sa.Row[Any]) -> InvalidRequest:
+    """The error that a comparison keeps fewer matches than are asked for, with the command that keeps more.
+
+    Args:
+        what: the name of the number that is too large.
+        asked: that number.
+        row: has the comparison's `keep`, `model`, `neighbour_model` and `probe_set`.
+    """
+    return InvalidRequest(
+        f"{what} {asked} is more than the {row.keep} matches kept of {row.model} and {row.neighbour_model};"
+        f" keep more with `rosetta mine --probe {row.probe_set}"
+        f" --models {row.model},{row.neighbour_model} --keep {asked}`",
+        kept=row.keep,
+        **{what: asked},
+    )
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,15 @@ ROSETTA = [sys.executable, "-c", "from rosetta.cli import main; main()"]
         (f"search --unit {GAN}/8 --top 3", ["similarity"]),
         ("concepts list --probe faces --min-models 3", [f"{CLIP}, {GAN}, {NET}", "0.500", "0.90"]),
         ("concepts show 1", ["faces, version 1", "8 (main.8:0)", "blocks.1:3"]),
+        (
+            f"dictionary {GAN} --models {NET},{CLIP} --k 2",
+            [f"tuples of {GAN} with {NET}, {CLIP} on probe set faces (among each other's 2 best", "mean r", "<0.001"],
+        ),
+        (
+            f"dictionary {GAN} --models {AGE},{NET}",
+            ["no tuple of dcgan-faces", f"the largest set with some is {NET}, with"],
+        ),
+        (f"dictionary {GAN} --models {AGE} --q-value all --strict", [f"{GAN}  ", AGE, "0.500"]),
     ],
 )
 def test_answers_for_people(rosetta, command, shown):
@@ -56,6 +65,7 @@ def test_answers_for_people(rosetta, command, shown):
         "sql SELECT(1)",
         "concepts list",
         "concepts show 1",
+        f"dictionary {GAN} --models {NET}",
     ],
 )
 def test_json_is_one_document_and_nothing_else(rosetta, command):
@@ -81,6 +91,11 @@ def test_json_is_one_document_and_nothing_else(rosetta, command):
         ("concepts show 999", 1, "no concept 999"),
         ("concepts list --probe photos", 1, "rosetta concepts find --probe photos"),
         ("concepts find --probe faces --resolution 7", 1, "a resolution lies between 0 and 1"),
+        (f"dictionary {GAN} --models clip", 1, "'clip' stands for 2 models"),
+        (f"dictionary {GAN} --models lonely", 1, f"`rosetta mine --probe PROBE --models {GAN},lonely`"),
+        (f"dictionary {GAN} --models {NET} --k 9", 1, "k 9 is more than the 3 matches kept"),
+        (f"dictionary {GAN} --models {NET} --q-value much", 2, "--q-value"),
+        (f"dictionary {GAN}", 2, "missing option '--models'"),
         ("sql DELETE+FROM+analytics.models", 1, "refused by Postgres"),
         ("sql SELECT+1+a,2+a --json", 1, "two columns are named a"),
         ("models list --url http://127.0.0.1:9", 3, "no service answers at http://127.0.0.1:9: start it with"),
@@ -92,6 +107,19 @@ def test_errors_are_one_line_with_the_mend(rosetta, command, code, message):
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_a_dictionary_is_a_line_a_tuple_and_says_what_it_leaves_out(rosetta):
+    whole = rosetta("dictionary", GAN, "--models", f"{NET},{CLIP}", "--k", "3", "--limit", "10000")
+    assert (whole.code, whole.err) == (0, "")
+    total, *_ = whole.out.split(" ")
+    headline, empty, *table = whole.out.splitlines()
+    assert (empty, len(table)) == ("", int(total) + 1)
+    assert table[0].split()[:3] == [GAN, NET, CLIP]
+    some = rosetta("dictionary", GAN, "--models", f"{NET},{CLIP}", "--k", "3", "--limit", "2")
+    assert some.out.splitlines()[0] == headline
+    assert len(some.out.splitlines()) == 5
+    assert some.err == f"the strongest 2 of {total}: --limit N shows more\n"
 
 
 def test_sql_from_stdin_and_a_cut_answer(rosetta, monkeypatch, tmp_path):

@@ -25,7 +25,7 @@ from rosetta import (
     Unauthorized,
     Unavailable,
 )
-from tests.integration.api.zoo import CLIP, DEAD, GAN, NET, VIT
+from tests.integration.api.zoo import AGE, CLIP, DEAD, GAN, NET, VIT
 from tests.integration.client.conftest import serving
 
 
@@ -240,5 +240,57 @@ def test_concepts(service_url: str):
             check(listed, await client.concept(listed[0].id))
             job = await client.find_concepts("faces", seed=5)
             await job.cancel()
+
+    asyncio.run(again())
+
+
+def test_a_dictionary(service_url: str):
+    def check(found, one, nothing):
+        assert (found.generator, found.models, found.probe_set) == (GAN, (NET, CLIP), "faces")
+        assert found.total == len(found) > 1
+        frame = found.to_pandas()
+        assert list(frame) == [
+            GAN,
+            NET,
+            f"{NET} r",
+            CLIP,
+            f"{CLIP} r",
+            "mean_correlation",
+            "min_correlation",
+            "q_value",
+        ]
+        assert frame[GAN].tolist() == [row.units[0].unit for row in found]
+        assert frame[f"{CLIP} r"].tolist() == [row.units[2].correlation for row in found]
+        assert frame.dtypes.astype(str)[:3].tolist() == ["int64", "int64", "float64"]
+        assert frame["mean_correlation"].is_monotonic_decreasing
+        assert found.to_arrow().num_rows == found.total
+        assert f"{found.total} tuples of {GAN} with {NET}, {CLIP} on probe set faces" in str(found)
+        assert all(f"{unit.unit} ({unit.layer}:{unit.channel})" in repr(found) for unit in found[0].units)
+        assert f'<th style="text-align:left">{NET}</th>' in found._repr_html_()
+        assert (len(one), one.total, one[0]) == (1, found.total, found[0])
+        assert "1 of them here" in repr(one)
+        assert (nothing.total, list(nothing), nothing.largest) == (0, [], (NET,))
+        assert repr(nothing).endswith(f"the largest set with some is {NET}, with {nothing.largest_total} tuples>")
+        assert nothing.to_pandas().empty
+
+    with Client(service_url) as client:
+        check(
+            client.dictionary(GAN, [NET, CLIP], k=2),
+            client.dictionary("dcgan", f"{NET},{CLIP}", k=2, probe="faces", limit=1),
+            client.dictionary(GAN, [AGE, NET]),
+        )
+        strict = client.dictionary(GAN, [NET, CLIP], k=2, strict=True)
+        assert set(strict.as_result().tuples) != set(client.dictionary(GAN, [NET, CLIP], k=2).as_result().tuples)
+        assert client.dictionary(GAN, [AGE], q_value=None).total > 0
+        with pytest.raises(NotFound, match="rosetta mine --probe faces"):
+            client.dictionary(GAN, [NET, VIT], strict=True)
+
+    async def again():
+        async with AsyncClient(service_url) as client:
+            check(
+                await client.dictionary(GAN, [NET, CLIP], k=2),
+                await client.dictionary(GAN, "efficientnet,clip-rn50", k=2, limit=1),
+                await client.dictionary(GAN, [AGE, NET]),
+            )
 
     asyncio.run(again())
