@@ -41,7 +41,7 @@ class Cache:
 
     def image_path(self, probe_digest: str, position: int) -> Path:
         """The file of a generated image, PNG."""
-        return self.folder / "images" / probe_digest[:_DIGITS] / f"{position}.png"
+        return self.folder / "images" / version_of_images(probe_digest) / f"{position}.png"
 
     def maps_path(self, maps_key: str, position: int) -> Path:
         """The file of one layer's maps on an image; see `maps_key`."""
@@ -100,6 +100,11 @@ class Cache:
             excess -= size
             gone += 1
         return gone
+
+
+def version_of_images(probe_digest: str) -> str:
+    """What decides the images of a probe set, in a few hexadecimal digits."""
+    return probe_digest[:_DIGITS]
 
 
 def maps_key(probe_digest: str, source: str, weights_digest: str, layer: str) -> str:

@@ -18,6 +18,7 @@ Format = Literal["webp", "png"]
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
 
+QUANTILE = 0.99  # of a map, which the contour follows where nothing else is said
 # How much of the image's own colour stays, how far it is dimmed, and how much the hottest place covers of it: what is
 # hot is to be seen at once, and what is there still to be recognised.
 _SATURATION, _BRIGHTNESS = 0.35, 0.75
@@ -35,8 +36,10 @@ class Scale:
     high: float
 
 
-def fit(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width of a picture whose longer side is `size`, at the aspect of height by width."""
+def fit(height: int, width: int, size: int | None) -> tuple[int, int]:
+    """Height and width of a picture whose longer side is `size`, at the aspect of height by width; None: as it is."""
+    if size is None:
+        return height, width
     longer = max(height, width)
     return max(1, round(height * size / longer)), max(1, round(width * size / longer))
 

@@ -1,0 +1,197 @@
+"""Pictures: probe images, heat maps of units, and the images that units fire on most."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from rosetta.addresses import parse_unit
+from rosetta.errors import NotFound
+from rosetta.results import Exemplar, Job, Page
+from service.api.encoding import respond
+from service.api.making import made
+from service.api.routes.common import ModelName, ProbeName, UnitText
+from service.api.state import State, state_of
+from service.api.tags import Tag, accepted
+from service.pictures import overlay as drawing
+from service.pictures.cache import Cache, maps_key, version_of_images
+from service.pictures.reading import read_image
+from service.queries import exemplars
+from service.queries.exemplars import MeasuredUnit, measured_unit
+from service.queries.probe_images import ProbeImage, generator_of, probe_image
+from service.submit_pictures import submit_pictures
+from service.uploads import image_path
+
+router = APIRouter(prefix="/v1", tags=["pictures"])
+
+_Pixels = npt.NDArray[np.uint8]
+_Map = npt.NDArray[np.float32]
+_FILES: Any = {
+    200: {"description": "The picture", "content": {"image/webp": {}, "image/png": {}}},
+    304: {"description": "If-None-Match names this very picture"},
+}
+
+_Position = Annotated[int, Path(ge=0, le=2**31 - 1, description="place in the probe set, from 0")]
+_Probe = Annotated[str | None, Query(description="the probe set; else the one on which the model was last mined")]
+_Size = Annotated[int | None, Query(ge=16, le=2048, description="longer side, pixels; else the probe set's own")]
+_Format = Annotated[drawing.Format | None, Query(alias="format", description="else by Accept, and else webp")]
+_Version = Annotated[
+    str | None,
+    Query(description="as X-Rosetta-Version said: while that holds, the answer may be kept for ever"),
+]
+_Quantile = Annotated[
+    float, Query(ge=0, lt=1, description="of the map's values as shown, which the contour follows; 0: no contour")
+]
+
+
+@router.get(
+    "/models/{model}/units/{unit:path}/exemplars", response_model=Page[Exemplar], summary="Images that a unit fires on"
+)
+def list_exemplars(
+    request: Request,
+    model: ModelName,
+    unit: UnitText,
+    probe: _Probe = None,
+    by: Annotated[exemplars.Measure, Query(description="of the unit's activation map")] = "maximum",
+) -> Response:
+    """The images of a probe set on which the unit fires most, best first; of a dead unit none."""
+    with state_of(request).reading.connect() as conn:
+        return respond(Page(tuple(exemplars.list_exemplars(conn, model, parse_unit(unit), probe=probe, by=by))))
+
+
+@router.get(
+    "/models/{model}/units/{unit:path}/heatmap",
+    response_class=Response,
+    responses=_FILES,
+    summary="A unit's activation map on an image",
+)
+async def get_heatmap(
+    request: Request,
+    model: ModelName,
+    unit: UnitText,
+    image: Annotated[int, Query(ge=0, le=2**31 - 1, description="place in the probe set, from 0")],
+    probe: _Probe = None,
+    overlay: Annotated[bool, Query(description="over the image; else colours alone")] = True,
+    quantile: _Quantile = drawing.QUANTILE,
+    size: _Size = None,
+    form: _Format = None,
+    version: _Version = None,
+) -> Response:
+    """Colours from the unit's least to its greatest activation over the probe set; waits for a worker where it must."""
+    state, form = state_of(request), form or accepted(request)
+    measured, probed = await run_in_threadpool(_find, state, model, unit, probe, image)
+    key = maps_key(measured.probe_set.digest, measured.model.source, measured.model.weights_digest, measured.unit.layer)
+    scale = drawing.Scale(measured.minimum, measured.maximum)
+    tag = Tag(key, [measured.unit.channel, image, scale.low, scale.high, overlay, quantile, size, form])
+    if tag.is_known(request):
+        return tag.unchanged(version)
+    cache = Cache(state.settings)
+
+    def read() -> tuple[_Map, _Pixels | None] | None:
+        values = cache.read_map(cache.maps_path(key, image), measured.unit.channel)
+        pixels = _read(state, probed) if overlay else None
+        return None if values is None or (overlay and pixels is None) else (values, pixels)
+
+    what = f"the map of {measured.model.name} on image {image} of {measured.probe_set.name}"
+    values, pixels = await made(state, what, read, lambda: _submit_maps(state, measured, image))
+    shape = drawing.fit(measured.probe_set.height, measured.probe_set.width, size)
+    body, level = await run_in_threadpool(_draw, values, scale, pixels, shape, quantile, form)
+    headers = {
+        "x-rosetta-scale": f"{scale.low:.6g} {scale.high:.6g}",
+        "x-rosetta-contour": "none" if level is None else f"{level:.6g}",
+        "x-rosetta-dead": "true" if measured.dead else "false",
+    }
+    return tag.answer(body, form, version, headers)
+
+
+@router.get(
+    "/probes/{probe}/images/{position}", response_class=Response, responses=_FILES, summary="An image of a probe set"
+)
+async def get_image(
+    request: Request,
+    probe: ProbeName,
+    position: _Position,
+    size: _Size = None,
+    form: _Format = None,
+    version: _Version = None,
+) -> Response:
+    """The image as networks are shown it; one that a generator makes waits for a worker where it must."""
+    state, form = state_of(request), form or accepted(request)
+    image = await run_in_threadpool(_find_image, state, probe, position)
+    tag = Tag(version_of_images(image.probe_set.digest), [position, size, form])
+    if tag.is_known(request):
+        return tag.unchanged(version)
+    what = f"image {position} of {probe}"
+    pixels = await made(state, what, lambda: _read(state, image), lambda: _submit_image(state, image))
+    shape = drawing.fit(*pixels.shape[:2], size)
+    body = await run_in_threadpool(lambda: drawing.encode(drawing.resize_image(pixels, *shape), form))
+    return tag.answer(body, form, version, {})
+
+
+def _find(state: State, model: str, unit: str, probe: str | None, image: int) -> tuple[MeasuredUnit, ProbeImage]:
+    with state.reading.connect() as conn:
+        measured = measured_unit(conn, model, parse_unit(unit), probe)
+        return measured, probe_image(conn, measured.probe_set, image)
+
+
+def _find_image(state: State, probe: str, position: int) -> ProbeImage:
+    with state.reading.connect() as conn:
+        return probe_image(conn, probe, position)
+
+
+def _read(state: State, image: ProbeImage) -> _Pixels | None:
+    """The image uint8 [H, W, 3]; None when a generator has not made it yet.
+
+    Raises:
+        NotFound: when it is an uploaded file, and that is gone.
+    """
+    if image.digest is None:
+        cache = Cache(state.settings)
+        return cache.read_image(cache.image_path(image.probe_set.digest, image.position))
+    path = image_path(state.settings, image.digest)
+    if not path.is_file():
+        raise NotFound(
+            f"the file of image '{image.name}' is no longer in the data directory: add the folder again with "
+            "`rosetta probes add`",
+            image=image.position,
+        )
+    return read_image(path, image.probe_set.height)
+
+
+def _submit_maps(state: State, measured: MeasuredUnit, image: int) -> Job:
+    """The job for the unit's layer; of an exemplar all exemplars are made, as a page shows them together."""
+    with state.reading.connect() as conn:
+        positions = exemplars.shown_with(conn, measured, image)
+    return submit_pictures(
+        state.engine,
+        state.celery,
+        model=measured.model,
+        layers=[measured.unit.layer],
+        probe_set=measured.probe_set,
+        positions=positions,
+    )
+
+
+def _submit_image(state: State, image: ProbeImage) -> Job:
+    with state.reading.connect() as conn:
+        generator = generator_of(conn, image.probe_set)
+    return submit_pictures(
+        state.engine, state.celery, model=generator, layers=[], probe_set=image.probe_set, positions=[image.position]
+    )
+
+
+def _draw(
+    values: _Map,
+    scale: drawing.Scale,
+    pixels: _Pixels | None,
+    shape: tuple[int, int],
+    quantile: float,
+    form: drawing.Format,
+) -> tuple[bytes, float | None]:
+    """The heat map as a file, and the value of its contour."""
+    picture, level = drawing.heatmap(values, scale, pixels, shape, quantile or None)
+    return drawing.encode(picture, form), level
