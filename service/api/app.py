@@ -15,7 +15,7 @@ from service.api.access import Access
 from service.api.limits import Limits
 from service.api.observing import Meters, Observing
 from service.api.readiness import Stock
-from service.api.routes import concepts, dictionary, health, home, jobs, models, probes, questions, sources, tables
+from service.api.routes import concepts, dictionary, health, home, jobs, models, pictures, probes, questions, sources, tables
 from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
 from service.api.state import open_state
@@ -49,7 +49,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.rosetta = None
     registry.register(Stock(lambda: app.state.rosetta))
     failures.install(app)
-    for routes in (models, sources, probes, upload_routes, jobs, concepts, dictionary, questions, tables):
+    # Pictures first: a unit, whose layer may have slashes, is the rest of a path in `models`.
+    for routes in (pictures, models, sources, probes, upload_routes, jobs, concepts, dictionary, questions, tables):
         app.include_router(
             routes.router,
             responses=_ERRORS,  # type: ignore[arg-type]

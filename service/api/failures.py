@@ -58,7 +58,9 @@ def request_id(request: Request) -> str:
 
 async def _rosetta_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RosettaError)
-    return failure_response(error, request_id(request))
+    again = error.details.get("retry_after_s")
+    headers = None if again is None else {"retry-after": str(again)}
+    return failure_response(error, request_id(request), headers=headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
