@@ -9,13 +9,24 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
-from service import uploads
+from service import uploads, web
 from service.api import failures
 from service.api.access import Access
 from service.api.limits import Limits
 from service.api.observing import Meters, Observing
 from service.api.readiness import Stock
-from service.api.routes import concepts, dictionary, health, home, jobs, models, pictures, probes, questions, sources, tables
+from service.api.routes import (
+    concepts,
+    dictionary,
+    health,
+    jobs,
+    models,
+    pictures,
+    probes,
+    questions,
+    sources,
+    tables,
+)
 from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
 from service.api.state import open_state
@@ -57,7 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
             dependencies=[Depends(refuse_unknown_parameters)],
         )
     app.include_router(health.router)
-    app.include_router(home.router)
+    web.install(app)
     # The last one added is the first to see a request.
     app.add_middleware(Limits)
     app.add_middleware(Access, keys=settings.api_keys)

@@ -47,7 +47,7 @@ def install(app: FastAPI) -> None:
     """Makes every failure of the application an error body."""
     app.add_exception_handler(RosettaError, _rosetta_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(sa.exc.SQLAlchemyError, _database_error)
 
 
@@ -63,12 +63,16 @@ async def _rosetta_error(request: Request, error: Exception) -> Response:
     return failure_response(error, request_id(request), headers=headers)
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+def of_validation(error: RequestValidationError) -> InvalidRequest:
+    """The error that a request which does not fit its route makes."""
     problems = [_problem(problem) for problem in error.errors()]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    refused = InvalidRequest(f"{problems[0]}{more}", problems=problems)
-    return failure_response(refused, request_id(request))
+    return InvalidRequest(f"{problems[0]}{more}", problems=problems)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return failure_response(of_validation(error), request_id(request))
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
@@ -89,7 +93,8 @@ def _problem(problem: Mapping[str, Any]) -> str:
     return f"'{named}': {message[:1].lower()}{message[1:]}"
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def http_error(request: Request, error: Exception) -> Response:
+    """The error body of an address or a method that is none."""
     assert isinstance(error, HTTPException)
     what = f"{request.method} {request.url.path}"
     refused: RosettaError
@@ -104,18 +109,25 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return failure_response(refused, request_id(request), status=error.status_code, headers=error.headers)
 
 
-async def _database_error(request: Request, error: Exception) -> Response:
-    """What the database refuses although the request looked well; anything else is a fault of ours."""
-    answer: RosettaError
+def of_database(error: sa.exc.SQLAlchemyError) -> RosettaError:
+    """What the database refuses although the request looked well.
+
+    Raises:
+        SQLAlchemyError: the error itself, when it is a fault of ours.
+    """
     match error:
         case sa.exc.DataError():
-            answer = InvalidRequest("a value of the request is out of range, or holds a character that no text may")
+            return InvalidRequest("a value of the request is out of range, or holds a character that no text may")
         case sa.exc.IntegrityError():
-            answer = Conflict("something this request refers to changed meanwhile: try again")
+            return Conflict("something this request refers to changed meanwhile: try again")
         case sa.exc.TimeoutError():
-            answer = Unavailable("the service is busy: all its database connections are in use; try again")
+            return Unavailable("the service is busy: all its database connections are in use; try again")
         case sa.exc.OperationalError() | sa.exc.InterfaceError():
-            answer = Unavailable("the database does not answer: see `rosetta doctor`")
+            return Unavailable("the database does not answer: see `rosetta doctor`")
         case _:
             raise error
-    return failure_response(answer, request_id(request))
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, sa.exc.SQLAlchemyError)
+    return failure_response(of_database(error), request_id(request))

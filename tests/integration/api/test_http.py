@@ -1,4 +1,4 @@
-"""HTTP itself: keys, hosts, errors, limits, health, metrics, the landing page."""
+"""HTTP itself: keys, hosts, errors, limits, health, metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from rosetta.errors import InvalidRequest
 from service.api.app import create_app
 from service.settings import Settings
-from tests.integration.api.zoo import GAN, NET
+from tests.integration.api.zoo import GAN
 
 KEY = "a long secret"
 
@@ -164,28 +164,3 @@ def test_metrics(http):
     assert 'rosetta_jobs{state="queued"}' in text
     assert "rosetta_queue_messages" in text
     assert "nobody" not in text
-
-
-def test_landing_page(http):
-    page = http.get("/")
-    assert page.status_code == 200
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    for name in (GAN, NET, "faces", "photos", "lonely"):
-        assert name in page.text
-    assert not re.search(r"""(src|href)=["']?(https?:)?//""", page.text)
-    assert "<script" not in page.text
-
-
-def test_landing_page_answers(http):
-    page = http.get("/", params={"q": "which neurons in EfficientNet match DCGAN unit 9?"})
-    assert page.status_code == 200
-    assert "best match for dcgan-faces unit 9 (main.8:1)" in page.text
-    assert page.text.count('<td class="number r"') == 3
-
-
-def test_landing_page_escapes_and_explains(http):
-    page = http.get("/", params={"q": "<script>alert(1)</script>"})
-    assert page.status_code == 422
-    assert "<script" not in page.text
-    assert "<li>which neurons in A match B unit 214?</li>" in page.text
-    assert http.get("/", params={"q": "what matches nobody unit 3"}).status_code == 404

@@ -1,0 +1,25 @@
+"""The web pages: rendered here, linkable, whole without JavaScript as far as they can be."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from service.api import failures
+from service.web import assets, concepts, home, jobs, models, pages, pairs, units
+
+_PAGES = (home, models, units, concepts, pairs, jobs, assets)
+
+
+def install(app: FastAPI) -> None:
+    """Adds the pages, and for people the page of an address that leads nowhere; after the failures of the API."""
+    for module in _PAGES:
+        app.include_router(module.router)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404 and pages.wants_page(request):
+        return pages.unknown(request)
+    return await failures.http_error(request, error)

@@ -1,0 +1,60 @@
+"""The pages of concepts: the list, and one with its members on the same images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from service.api.state import state_of
+from service.queries import concepts, models, probes
+from service.web import exemplars
+from service.web.pages import PageRoute, render
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+_COLUMNS = 8  # images of the grid
+_ROWS = 24  # members in the grid; the table has all
+
+
+@router.get("/concepts")
+def list_concepts(
+    request: Request,
+    probe: Annotated[str, Query()] = "",
+    model: Annotated[str, Query()] = "",
+    min_models: Annotated[int, Query(ge=1, le=1000)] = 2,
+    order: Annotated[concepts.Order, Query()] = "models",
+    cursor: Annotated[str, Query()] = "",
+) -> Response:
+    """Concepts without their members, those of most models first, or as `order` says."""
+    with state_of(request).reading.connect() as conn:
+        page = concepts.list_concepts(
+            conn,
+            probe=probe or None,
+            model=model or None,
+            min_models=min_models,
+            order=order,
+            cursor=cursor or None,
+        )
+        names = [found.name for found in models.list_models(conn, limit=1000).items]
+        sets = [found.name for found in probes.list_probes(conn, limit=1000).items]
+    filters = {"probe": probe, "model": model, "min_models": min_models, "order": order}
+    return render(request, "concepts", page=page, models=names, probes=sets, filters=filters, cursor=cursor)
+
+
+@router.get("/concepts/{concept}")
+def get_concept(request: Request, concept: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> Response:
+    """One concept: its numbers, its members, and the grid of members against the images they fire on most."""
+    with state_of(request).reading.connect() as conn:
+        found = concepts.get_concept(conn, concept)
+        images = exemplars.of_concept(conn, concept, top=_COLUMNS)
+    # Of every model its strongest members, as many of each as fit.
+    members = sorted(found.members, key=lambda member: -member.strength)
+    ranks: dict[str, int] = {}
+    placed = []
+    for member in members:
+        ranks[member.model] = ranks.get(member.model, 0) + 1
+        placed.append((ranks[member.model], member))
+    shown = [member for _, member in sorted(placed, key=lambda pair: pair[0])[:_ROWS]]
+    shown.sort(key=lambda member: (member.model, -member.strength))
+    return render(request, "concept", concept=found, images=images, shown=shown)
