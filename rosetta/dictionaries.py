@@ -72,10 +72,10 @@ class Dictionary(Frame[DictionaryTuple]):
         """How many tuples there are of what, and what there is when there are none."""
         result = self._result
         models = ", ".join(result.models)
-        buddies = "best buddies" if result.k == 1 else f"among each other's {result.k} best"
-        which = f"{buddies} throughout" if result.strict else f"{buddies} of the generator's unit"
+        buddies = "best buddies" if result.k == 1 else f"each among the other's {result.k} best"
+        pairs = ", also of each other" if result.strict else ""
         limit = "" if result.q_value is None else f", q < {result.q_value:g}"
-        what = f"of {result.generator} with {models} on probe set {result.probe_set} ({which}{limit})"
+        what = f"of {result.generator} with {models} on probe set {result.probe_set} ({buddies}{pairs}{limit})"
         if result.total:
             return f"{_tuples(result.total)} {what}"
         if not result.largest:

@@ -40,7 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "match": Entry("rosetta.cli.match:match", "Show which units match a unit."),
         "ask": Entry("rosetta.cli.ask:ask", "Ask a question in plain words."),
         "concepts": Entry("rosetta.cli.concepts:concepts", "List and show what several models share; find it anew."),
-        "dictionary": Entry("rosetta.cli.dictionary:dictionary", "Show units of several models that mean the same."),
+        "dictionary": Entry("rosetta.cli.dictionary:dictionary", "Show best buddies of one model in several."),
         "search": Entry("rosetta.cli.search:search", "Find units like one, in models never compared with it."),
         "sql": Entry("rosetta.cli.sql:sql", "Run one SQL query, read-only."),
         "export": Entry("rosetta.cli.sql:export", "Write a table to a Parquet, CSV or JSON Lines file."),

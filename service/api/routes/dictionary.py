@@ -35,7 +35,8 @@ def find_dictionary(
     ] = dictionaries.DEFAULT_LIMIT,
 ) -> Response:
     """Those of highest mean r first; when there is none, the largest set of models that has some."""
-    with state_of(request).reading.connect() as conn:
+    # Several statements, one snapshot: a job may replace a comparison between two of them.
+    with state_of(request).reading.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
         return respond(
             dictionaries.find_dictionary(
                 conn,

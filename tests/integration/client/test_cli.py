@@ -35,7 +35,11 @@ ROSETTA = [sys.executable, "-c", "from rosetta.cli import main; main()"]
         ("concepts show 1", ["faces, version 1", "8 (main.8:0)", "blocks.1:3"]),
         (
             f"dictionary {GAN} --models {NET},{CLIP} --k 2",
-            [f"tuples of {GAN} with {NET}, {CLIP} on probe set faces (among each other's 2 best", "mean r", "<0.001"],
+            [
+                f"tuples of {GAN} with {NET}, {CLIP} on probe set faces (each among the other's 2 best, q < 0.05)",
+                "mean r",
+                "<0.001",
+            ],
         ),
         (
             f"dictionary {GAN} --models {AGE},{NET}",
