@@ -18,22 +18,31 @@ Format = Literal["webp", "png"]
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
 
-QUANTILE = 0.99  # of a map, which the contour follows where nothing else is said
+QUANTILE = 0.95  # of a map, which the contour follows where nothing else is said
 # How much of the image's own colour stays, how far it is dimmed, and how much the hottest place covers of it: what is
 # hot is to be seen at once, and what is there still to be recognised.
-_SATURATION, _BRIGHTNESS = 0.35, 0.75
-_COLDEST, _HOTTEST = 0.30, 0.80
+_SATURATION, _BRIGHTNESS, _HOTTEST = 0.4, 0.8, 0.8
+# Texture finer than this would break a contour into crumbs; cells along the longer side.
+_CONTOUR_GRID = 28
 # The contour: a light line on a dark one, so that it shows on any ground; half widths in pixels.
-_LINES = ((1.6, 0.0), (0.8, 255.0))
+_LINES = ((1.5, 0.0), (0.7, 255.0))
 _WEBP_QUALITY = 88
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A unit's scale: the least and the greatest of its activations over the probe set."""
+    """What a unit's colours stand for, one scale for all its maps: activations from `low` to `high`."""
 
     low: float
     high: float
+
+    @classmethod
+    def of(cls, mean: float, std: float, maximum: float) -> Scale:
+        """From the mean over the probe set to three deviations above, or the greatest activation where that is less.
+
+        r asks where units lie above their means; and a single outlier would leave all else dark.
+        """
+        return cls(mean, min(maximum, mean + 3 * std))
 
 
 def fit(height: int, width: int, size: int | None) -> tuple[int, int]:
@@ -67,18 +76,21 @@ def heatmap(
         scale: what the colours stand for.
         image: uint8 [.., .., 3], to lay the map over; None: colours alone.
         size: H and W of the picture, pixels.
-        quantile: of the resized map's values, which the contour is drawn at; None: no contour.
+        quantile: of the map's values, which the contour is drawn at, both without fine texture; None: no contour.
     """
     resized = resize_map(values, *size)
     places = normalise(resized, scale.low, scale.high)
     picture = colour(places).astype(np.float32)
     if image is not None:
-        alpha = (_COLDEST + (_HOTTEST - _COLDEST) * places)[..., None]
+        alpha = np.asarray(_HOTTEST * np.sqrt(places), np.float32)[..., None]
         picture = (1 - alpha) * _dim(resize_image(image, *size)) + alpha * picture
-    level = None if quantile is None else contour_level(resized, quantile)
+    if quantile is None:
+        return picture.round().astype(np.uint8), None
+    smooth = _smooth(values, *size)
+    level = contour_level(smooth, quantile)
     if level is not None:
         for half_width, grey in _LINES:
-            line = contour(resized, level, half_width)[..., None]
+            line = contour(smooth, level, half_width)[..., None]
             picture = (1 - line) * picture + line * grey
     return picture.round().astype(np.uint8), level
 
@@ -102,7 +114,8 @@ def contour(values: Map, level: float, half_width: float) -> Map:
     down, right = (np.gradient(values, axis=axis) if values.shape[axis] > 1 else 0.0 for axis in (0, 1))
     slope = np.hypot(down, right)
     distance = np.full(values.shape, np.inf, np.float32)
-    np.divide(np.abs(values - level), slope, out=distance, where=slope > 0)  # a plateau has no line on it
+    with np.errstate(over="ignore"):  # all but a plateau, which has no line on it
+        np.divide(np.abs(values - level), slope, out=distance, where=slope > 0)
     return np.asarray(np.clip(half_width + 0.5 - distance, 0, 1), np.float32)
 
 
@@ -112,6 +125,13 @@ def encode(pixels: Pixels, format: Format) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format.upper(), **options)
     return file.getvalue()
+
+
+def _smooth(values: Map, height: int, width: int) -> Map:
+    """The map, averaged to a coarse grid where its own is finer, resized to [height, width]."""
+    own_height, own_width = values.shape
+    coarse = fit(own_height, own_width, min(_CONTOUR_GRID, max(own_height, own_width)))
+    return resize_map(resize_map(values, *coarse), height, width)
 
 
 def _dim(image: Pixels) -> Map:

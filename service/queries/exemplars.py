@@ -25,15 +25,17 @@ class MeasuredUnit:
         model: its row.
         unit: as of `names.unit_row`.
         probe_set: its row.
-        minimum: the least activation over the probe set.
-        maximum: the greatest.
+        mean: of its activations over the probe set.
+        std: their standard deviation.
+        maximum: the greatest of them.
         dead: it never changes there.
     """
 
     model: sa.Row[Any]
     unit: sa.Row[Any]
     probe_set: sa.Row[Any]
-    minimum: float
+    mean: float
+    std: float
     maximum: float
     dead: bool
 
@@ -55,7 +57,7 @@ def measured_unit(conn: sa.Connection, model: str, unit: UnitReference, probe: s
     probe_set = probe_set_of(conn, owner, probe)
     columns = unit_statistics.c
     statistics = conn.execute(
-        sa.select(columns.minimum, columns.maximum, columns.dead).where(
+        sa.select(columns.mean, columns.std, columns.maximum, columns.dead).where(
             columns.probe_set_id == probe_set.id, columns.model_id == owner.id, columns.unit == row.number
         )
     ).one_or_none()

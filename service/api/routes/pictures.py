@@ -44,7 +44,7 @@ _Version = Annotated[
     Query(description="as X-Rosetta-Version said: while that holds, the answer may be kept for ever"),
 ]
 _Quantile = Annotated[
-    float, Query(ge=0, lt=1, description="of the map's values as shown, which the contour follows; 0: no contour")
+    float, Query(ge=0, lt=1, description="of the map's values, which the contour follows; 0: no contour")
 ]
 
 
@@ -81,11 +81,11 @@ async def get_heatmap(
     form: _Format = None,
     version: _Version = None,
 ) -> Response:
-    """Colours from the unit's least to its greatest activation over the probe set; waits for a worker where it must."""
+    """In colours from the unit's mean over the probe set to its high values; waits for a worker where it must."""
     state, form = state_of(request), form or accepted(request)
     measured, probed = await run_in_threadpool(_find, state, model, unit, probe, image)
     key = maps_key(measured.probe_set.digest, measured.model.source, measured.model.weights_digest, measured.unit.layer)
-    scale = drawing.Scale(measured.minimum, measured.maximum)
+    scale = drawing.Scale.of(measured.mean, measured.std, measured.maximum)
     tag = Tag(key, [measured.unit.channel, image, scale.low, scale.high, overlay, quantile, size, form])
     if tag.is_known(request):
         return tag.unchanged(version)
@@ -127,7 +127,8 @@ async def get_image(
         return tag.unchanged(version)
     what = f"image {position} of {probe}"
     pixels = await made(state, what, lambda: _read(state, image), lambda: _submit_image(state, image))
-    shape = drawing.fit(*pixels.shape[:2], size)
+    height, width, _ = pixels.shape
+    shape = drawing.fit(height, width, size)
     body = await run_in_threadpool(lambda: drawing.encode(drawing.resize_image(pixels, *shape), form))
     return tag.answer(body, form, version, {})
 
