@@ -34,8 +34,9 @@ def service_url(engine: sa.Engine, settings: Settings) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Not for the session: while Playwright runs, no other test could run an event loop of its own.
     path = shutil.which("chromium")
     assert path, "these tests look at the pages with chromium: apt-get install chromium"
     with sync_playwright() as playwright:
