@@ -12,11 +12,12 @@ import httpx
 from rosetta import exports, operations
 from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
-from rosetta.handles import Answer, AsyncJobHandle, AsyncUnitHandle
+from rosetta.handles import Answer, AsyncJobHandle
 from rosetta.operations import models_path, probes_path
 from rosetta.results import Check, Concept, Job, JobState, Match, Model, ModelPair, Module, ProbeSet, SketchMatch
 from rosetta.rows import Rows, SqlRows
 from rosetta.transport import DEFAULT_TIMEOUT_S, AsyncTransport, Endpoint
+from rosetta.units import AsyncUnitHandle
 from rosetta.waiting import get_job
 
 

@@ -10,9 +10,10 @@ from rosetta import exports, operations
 from rosetta.connection import Connection
 from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
-from rosetta.handles import Answer, JobHandle, UnitHandle
+from rosetta.handles import Answer, JobHandle
 from rosetta.results import Concept, Match, ModelPair, SketchMatch
 from rosetta.rows import Rows, SqlRows
+from rosetta.units import UnitHandle
 
 
 class QuestionCalls(Connection):

@@ -1,4 +1,4 @@
-"""What the client hands out beside plain results: units, jobs and answers that can be asked for more."""
+"""What the client hands out beside plain results: jobs and answers that can be asked for more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from rosetta import operations, results
 from rosetta.progress import JobBar, Watch
-from rosetta.results import CorrelatedMatch, Match, ModelPair, UnitStatistics
+from rosetta.results import CorrelatedMatch, Match, ModelPair
 from rosetta.rows import Rows
 from rosetta.transport import AsyncTransport, Transport
 from rosetta.views import job_note, progress
@@ -51,119 +51,6 @@ class Answer:
 
         rows = [rows._repr_html_() for rows in (self.matches, self.pairs) if rows]
         return "\n".join([f"<p>{html.escape(self.text)}</p>", *rows])
-
-
-class _UnitHandle:
-    """A unit of a model.
-
-    Attributes:
-        model: its name.
-        number: model-wide, 0-based, layers in forward order.
-        layer: module path.
-        channel: in the layer.
-        address: `model/layer:channel`.
-        height: of its activation map.
-        width: of its activation map.
-        statistics: its response on every probe set that its model was mined on.
-    """
-
-    def __init__(self, unit: results.Unit) -> None:
-        self.model = unit.model
-        self.number = unit.number
-        self.layer = unit.layer
-        self.channel = unit.channel
-        self.address = unit.address
-        self.height = unit.height
-        self.width = unit.width
-        self.statistics: Rows[UnitStatistics] = Rows(unit.statistics, UnitStatistics, "statistics")
-
-    def __repr__(self) -> str:
-        return f"<unit {self.number} of {self.model}: {self.layer}:{self.channel}, {self.height}x{self.width}>"
-
-
-class UnitHandle(_UnitHandle):
-    """A unit of a model, which can be asked for its matches."""
-
-    def __init__(self, transport: Transport, unit: results.Unit) -> None:
-        super().__init__(unit)
-        self._transport = transport
-
-    def matches(
-        self,
-        model: str | None = None,
-        top: int | None = None,
-        *,
-        best_buddies: bool = False,
-        approximate: bool = False,
-        probe: str | None = None,
-    ) -> Rows[Match]:
-        """The unit's matches, in each model by rank.
-
-        Args:
-            model: where to look: a model, a family or a nickname; all models when left out.
-            top: how many in each model; 10 when left out, or as many as mining kept.
-            best_buddies: only matches whose own best match is this unit.
-            approximate: estimate from sketches, also in models that it was never compared with; `correlate` makes
-                these matches exact.
-            probe: a probe set; the newest one of each pair of models, or of the unit's model when approximate.
-
-        Raises:
-            NotFound: when a name is unknown, with the nearest ones, or the models were not mined.
-            InvalidRequest: when the unit is dead, or best buddies are to be approximate.
-
-        Example:
-            >>> client.unit("dcgan-faces", 813).matches(model="efficientnet-lite0", top=3)
-        """
-        operation = operations.find_matches(
-            self.model, self.number, model, probe, top=top, best_buddies=best_buddies, approximate=approximate
-        )
-        return self._transport.run(operation)
-
-    def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> JobHandle:
-        """The job that correlates the unit exactly with its approximate matches; its `matches` are the rows.
-
-        Args:
-            model: where to look: a model, a family or a nickname; all models with sketches when left out.
-            top: candidates in each model.
-            probe: a probe set; the one on which the unit's model was mined last when left out.
-
-        Raises:
-            NotFound: when a name is unknown, with the nearest ones, or there are no sketches.
-            InvalidRequest: when the unit is dead.
-
-        Example:
-            >>> client.unit("dcgan-faces", 813).correlate(model="mobilenet").wait().matches
-        """
-        operation = operations.correlate(self.address, None, into=model, probe=probe, top=top)
-        return JobHandle(self._transport, self._transport.run(operation))
-
-
-class AsyncUnitHandle(_UnitHandle):
-    """A unit of a model, which can be asked for its matches without blocking."""
-
-    def __init__(self, transport: AsyncTransport, unit: results.Unit) -> None:
-        super().__init__(unit)
-        self._transport = transport
-
-    async def matches(
-        self,
-        model: str | None = None,
-        top: int | None = None,
-        *,
-        best_buddies: bool = False,
-        approximate: bool = False,
-        probe: str | None = None,
-    ) -> Rows[Match]:
-        """As `UnitHandle.matches`."""
-        operation = operations.find_matches(
-            self.model, self.number, model, probe, top=top, best_buddies=best_buddies, approximate=approximate
-        )
-        return await self._transport.run(operation)
-
-    async def correlate(self, model: str | None = None, top: int = 10, *, probe: str | None = None) -> AsyncJobHandle:
-        """As `UnitHandle.correlate`."""
-        operation = operations.correlate(self.address, None, into=model, probe=probe, top=top)
-        return AsyncJobHandle(self._transport, await self._transport.run(operation))
 
 
 class _JobHandle:

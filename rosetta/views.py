@@ -13,6 +13,7 @@ from rosetta.results import (
     Concept,
     ConceptMember,
     CorrelatedMatch,
+    Exemplar,
     Job,
     Layer,
     Match,
@@ -230,6 +231,13 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("model", lambda row: row.neighbour_model),
         Column("unit like it", _neighbour),
         Column("similarity", lambda row: number(row.similarity), right=True),
+        Column("probe set", lambda row: row.probe_set, optional=True),
+    ),
+    Exemplar: (
+        Column("rank", lambda row: number(row.rank), right=True),
+        Column("image", lambda row: str(row.image), right=True),
+        Column("file", lambda row: row.file or "-"),
+        Column("value", lambda row: number(row.value), right=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     ModelPair: (

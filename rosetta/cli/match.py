@@ -10,9 +10,9 @@ from rosetta.cli.output import connected, examples, keeps_going, print_json, pri
 
 if TYPE_CHECKING:
     from rosetta.client import Client
-    from rosetta.handles import UnitHandle
     from rosetta.results import CorrelatedMatch
     from rosetta.rows import Rows
+    from rosetta.units import UnitHandle
 
 _EXACT_ALONE = {"q", "best buddy", "rank back"}  # columns that sketches cannot fill
 

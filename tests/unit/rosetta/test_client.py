@@ -6,8 +6,9 @@ import json
 import pytest
 
 from rosetta import AsyncClient, Client, InvalidRequest, JobFailed, Unavailable
-from rosetta.handles import AsyncJobHandle, AsyncUnitHandle, JobHandle, UnitHandle
+from rosetta.handles import AsyncJobHandle, JobHandle
 from rosetta.transport import Endpoint
+from rosetta.units import AsyncUnitHandle, UnitHandle
 from rosetta.views import job_subject
 from tests.unit.rosetta import values
 from tests.unit.rosetta.fake import error
