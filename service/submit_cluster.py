@@ -68,11 +68,8 @@ def submit_cluster(
     inputs = json.dumps([probe_set.id, compared, resolution, q_value, seed, ENGINE_VERSION])
     key = f"cluster {hashlib.sha256(inputs.encode()).hexdigest()}"
     with engine.connect() as connection:
-        done = connection.scalar(
-            sa.select(sa.func.max(schema.jobs.c.id)).where(schema.jobs.c.key == key, schema.jobs.c.state == "done")
-        )
-        if done is not None:
-            return jobs.get(connection, done)
+        if done := jobs.finished(connection, key):
+            return done
     job_id = jobs.create(engine, "cluster", key, parameters, [{}])
     jobs.ring(engine, celery, job_id)
     with engine.connect() as connection:

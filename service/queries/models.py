@@ -34,6 +34,11 @@ def list_models(
     return pages.paged(rows, limit, key=lambda row: (row.name,), item=_model)
 
 
+def list_families(conn: sa.Connection) -> list[str]:
+    """The families that there are models of, by name."""
+    return list(conn.scalars(sa.select(models.c.family).distinct().order_by(models.c.family)))
+
+
 def get_model(conn: sa.Connection, name: str) -> Model:
     """One model and its layers, in forward order.
 

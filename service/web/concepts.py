@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from service.api.state import state_of
-from service.queries import concepts, models, probes
-from service.web import exemplars
+from service.queries import concepts, exemplars, models, probes
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -47,7 +46,7 @@ def get_concept(request: Request, concept: Annotated[int, Path(ge=1, le=2**31 - 
     """One concept: its numbers, its members, and the grid of members against the images they fire on most."""
     with state_of(request).reading.connect() as conn:
         found = concepts.get_concept(conn, concept)
-        images = exemplars.of_concept(conn, concept, top=_COLUMNS)
+        images = exemplars.exemplars_of_concept(conn, concept, top=_COLUMNS)
     # Of every model its strongest members, as many of each as fit.
     members = sorted(found.members, key=lambda member: -member.strength)
     ranks: dict[str, int] = {}

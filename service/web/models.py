@@ -25,7 +25,7 @@ def list_models(
     """The zoo by name; of one family where it is named."""
     with state_of(request).reading.connect() as conn:
         page = models.list_models(conn, family=family or None, limit=100, cursor=cursor or None)
-        families = conn.scalars(sa.text("SELECT DISTINCT family FROM models ORDER BY family")).all()
+        families = models.list_families(conn)
         sets = probes.list_probes(conn, limit=100).items
     mined = {model.name: [probe.name for probe in sets if model.name in probe.mined_models] for model in page.items}
     return render(request, "models", page=page, families=families, family=family, mined=mined)

@@ -37,7 +37,7 @@ def test_colours_grow_lighter_in_equal_steps():
     steps = np.diff(lightness(TABLE.astype(float)))
     assert (steps > -0.05).all()  # 8 bits a channel
     coarse = np.diff(lightness(TABLE[15::15].astype(float)))  # L* is no measure of what is nearly black
-    assert coarse.max() / coarse.min() < 1.5
+    assert coarse.max() / coarse.min() < 1.5  # inferno is even in CAM02-UCS, which L* comes near: 1.405
     assert TABLE.shape == (256, 3)
 
 
