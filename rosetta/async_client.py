@@ -279,10 +279,16 @@ class AsyncClient:
         return await self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
 
     async def find_concepts(
-        self, probe: str, *, resolution: float | None = None, q_value: float | None = None, seed: int | None = None
+        self,
+        probe: str,
+        *,
+        resolution: float | None = None,
+        q_value: float | None = None,
+        k: int | None = None,
+        seed: int | None = None,
     ) -> AsyncJobHandle:
         """As `Client.find_concepts`."""
-        numbers = {"resolution": resolution, "q_value": q_value, "seed": seed}
+        numbers = {"resolution": resolution, "q_value": q_value, "k": k, "seed": seed}
         return AsyncJobHandle(self._transport, await self._run(operations.find_concepts(probe, numbers)))
 
     async def dictionary(

@@ -117,7 +117,13 @@ class QuestionCalls(Connection):
         return self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
 
     def find_concepts(
-        self, probe: str, *, resolution: float | None = None, q_value: float | None = None, seed: int | None = None
+        self,
+        probe: str,
+        *,
+        resolution: float | None = None,
+        q_value: float | None = None,
+        k: int | None = None,
+        seed: int | None = None,
     ) -> JobHandle:
         """The job that finds a probe set's concepts anew; mining does it with the usual numbers.
 
@@ -125,9 +131,10 @@ class QuestionCalls(Connection):
             probe: the probe set's name.
             resolution: the least mean r inside a concept. [0.2]
             q_value: only pairs of best buddies below it count. [0.05]
+            k: best buddies are each among the other's k best. [3]
             seed: of the communities. [0]
         """
-        numbers = {"resolution": resolution, "q_value": q_value, "seed": seed}
+        numbers = {"resolution": resolution, "q_value": q_value, "k": k, "seed": seed}
         return JobHandle(self._transport, self._run(operations.find_concepts(probe, numbers)))
 
     def dictionary(

@@ -88,13 +88,21 @@ def show(client: Client, concept: int, *, as_json: bool) -> None:
 @click.option("--probe", required=True, metavar="NAME", help="The probe set.")
 @click.option("--resolution", type=float, metavar="R", help="The least mean r inside a concept. [0.2]")
 @click.option("--q-value", type=float, metavar="Q", help="Only best buddies below it count. [0.05]")
+@click.option("--k", type=click.IntRange(1), metavar="K", help="Each among the other's K best. [3]")
 @click.option("--seed", type=int, metavar="S", help="Of the communities. [0]")
 @connected
 def find(
-    client: Client, probe: str, resolution: float | None, q_value: float | None, seed: int | None, *, as_json: bool
+    client: Client,
+    probe: str,
+    resolution: float | None,
+    q_value: float | None,
+    k: int | None,
+    seed: int | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Find the concepts of a probe set anew, with other numbers than mining does; older versions stay readable."""
-    job = client.find_concepts(probe, resolution=resolution, q_value=q_value, seed=seed)
+    job = client.find_concepts(probe, resolution=resolution, q_value=q_value, k=k, seed=seed)
     if job.status != "done":
         with keeps_going(job.id):
             job.wait(progress=watch_job())

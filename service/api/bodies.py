@@ -120,6 +120,7 @@ class FindConcepts(_Body):
     probe: str
     resolution: float = Field(submit_cluster.RESOLUTION, description="the least mean r inside a concept")
     q_value: float = Field(submit_cluster.Q_VALUE, description="only best buddies below it count")
+    k: int | None = Field(None, description=f"best buddies are among the other's k best; else {submit_cluster.K}")
     seed: int = Field(submit_cluster.SEED, description="of the communities")
 
 

@@ -22,8 +22,8 @@ SELECT c.model_id, t.unit, c.neighbour_model_id, t.neighbour, t.correlation, gre
 FROM comparisons c
 JOIN comparisons d ON d.probe_set_id = c.probe_set_id
   AND d.model_id = c.neighbour_model_id AND d.neighbour_model_id = c.model_id
-JOIN matches t ON t.comparison_id = c.id AND t.rank = 1 AND t.reciprocal_rank = 1
-JOIN matches s ON s.comparison_id = d.id AND s.unit = t.neighbour AND s.rank = 1
+JOIN matches t ON t.comparison_id = c.id AND t.rank <= :k AND t.reciprocal_rank <= :k
+JOIN matches s ON s.comparison_id = d.id AND s.unit = t.neighbour AND s.rank = t.reciprocal_rank
 WHERE c.probe_set_id = :probe_set AND c.model_id < c.neighbour_model_id
   AND greatest(t.q_value, s.q_value) < :q_value
 ORDER BY 1, 2, 3
@@ -42,7 +42,8 @@ def run(context: Context) -> None:
     context.report(0, 1, "reading best buddies")
     with context.engine.connect() as connection:
         probe_set = probe_row(connection, wanted["probe"])
-        found = connection.execute(sa.text(_EDGES), {"probe_set": probe_set.id, "q_value": wanted["q_value"]})
+        chosen = {"probe_set": probe_set.id, "q_value": wanted["q_value"], "k": wanted["k"]}
+        found = connection.execute(sa.text(_EDGES), chosen)
         edges = np.fromiter(map(tuple, found), _EDGE)
     ends = np.empty(2 * len(edges), [("model", "i8"), ("unit", "i8")])
     ends["model"] = np.concatenate([edges["model"], edges["other"]])
@@ -90,6 +91,7 @@ def _store_version(connection: sa.Connection, context: Context, probe_set_id: in
         version=newest.scalar_subquery() + 1,
         resolution=wanted["resolution"],
         q_value=wanted["q_value"],
+        k=wanted["k"],
         seed=wanted["seed"],
         stability_seeds=SEEDS,
         pairs=pairs,

@@ -54,6 +54,7 @@ def find_concepts(request: Request, body: FindConcepts) -> Response:
         probe=body.probe,
         resolution=body.resolution,
         q_value=body.q_value,
+        k=body.k,
         seed=body.seed,
     )
     return respond(job, 202)

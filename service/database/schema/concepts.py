@@ -17,6 +17,8 @@ concept_versions = sa.Table(
     sa.Column("q_value", sa.Double, nullable=False),
     sa.Column("seed", sa.Integer, nullable=False),
     sa.Column("stability_seeds", sa.SmallInteger, nullable=False),
+    # Each pair of best buddies is among the other's k best.
+    sa.Column("k", sa.SmallInteger, nullable=False),
     # Significant best buddies that it was found among.
     sa.Column("pairs", sa.Integer, nullable=False),
     sa.Column("code_version", sa.Text, nullable=False),

@@ -172,7 +172,7 @@ def seed(conn: sa.Connection) -> dict[str, np.ndarray]:
 
 def add_concepts(conn: sa.Connection, probe_set: int, members: list[dict[int, int]]) -> None:
     """Version 1 of a probe set's concepts, each a unit a model."""
-    numbers = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 4}
+    numbers = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 4, "k": 3}
     version = conn.scalar(
         sa.insert(schema.concept_versions)
         .values(probe_set_id=probe_set, code_version="1", **numbers)

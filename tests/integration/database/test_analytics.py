@@ -26,7 +26,7 @@ COLUMNS = {
     "sharing_by_layer": "probe_set model layer neighbour_model neighbour_layer best_buddies mean_correlation "
     "live_units share",
     "concepts": "concept probe_set version is_newest models units cohesion stability q_value resolution seed "
-    "created_at",
+    "created_at k",
     "concept_members": "concept probe_set version model layer unit channel strength",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
@@ -44,7 +44,7 @@ def zoo(engine):
         rows.add_pair(connection, probe_set, a, b, 10, buddies=6)
         connection.execute(schema.probe_images.insert().values(probe_set_id=probe_set, position=4, name="x.png"))
         row = {"images_by_maximum": [7, 4], "maxima": [2.0, 1.5], "images_by_mean": [4], "means": [0.5]}
-        version = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 6}
+        version = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 6, "k": 3}
         version_id = rows.insert(
             connection, schema.concept_versions, probe_set_id=probe_set, code_version="1", **version
         )

@@ -97,7 +97,8 @@ def test_the_same_again_is_answered_at_once_and_other_numbers_are_a_new_version(
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"resolution": 0.0}, {"resolution": 1.0}, {"q_value": 0.0}, {"q_value": 1.5}, {"seed": -1}]
+    "numbers",
+    [{"resolution": 0.0}, {"resolution": 1.0}, {"q_value": 0.0}, {"q_value": 1.5}, {"k": 0}, {"k": 11}, {"seed": -1}],
 )
 def test_numbers_that_are_none(engine, celery, zoo, numbers):
     with pytest.raises(InvalidRequest):
@@ -136,7 +137,7 @@ def test_mining_finds_the_concepts_of_real_networks(engine, settings, celery, wo
         called_for = connection.execute(
             sa.select(columns.id, columns.parameters).where(columns.state == "queued")
         ).one()
-    assert called_for.parameters == {"probe": "faces", "resolution": 0.2, "q_value": 0.05, "seed": 0}
+    assert called_for.parameters == {"probe": "faces", "resolution": 0.2, "q_value": 0.05, "k": 3, "seed": 0}
     worker(called_for)
     with engine.connect() as connection:
         listed = concepts.list_concepts(connection, probe="faces").items
