@@ -23,9 +23,9 @@ def zoo(engine):
         probe_set = rows.add_probe_set(connection, "planted")
         for model in (a, b, c):
             rows.add_profile(connection, probe_set, model, 10)
-        rows.add_pair(connection, probe_set, a, b, 10, buddies=8)
-        rows.add_pair(connection, probe_set, a, c, 10, buddies=6)
-        rows.add_pair(connection, probe_set, b, c, 10, buddies=6, q_values=(0.04, 0.03))
+        rows.add_pair(connection, probe_set, a, b, 10, buddies=8, keep=1)
+        rows.add_pair(connection, probe_set, a, c, 10, buddies=6, keep=1)
+        rows.add_pair(connection, probe_set, b, c, 10, buddies=6, keep=1, q_values=(0.04, 0.03))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_the_same_again_is_answered_at_once_and_other_numbers_are_a_new_version(
 
 @pytest.mark.parametrize(
     "numbers",
-    [{"resolution": 0.0}, {"resolution": 1.0}, {"q_value": 0.0}, {"q_value": 1.5}, {"k": 0}, {"k": 11}, {"seed": -1}],
+    [{"resolution": 0.0}, {"resolution": 1.0}, {"q_value": 0.0}, {"q_value": 1.5}, {"k": 0}, {"k": 2}, {"seed": -1}],
 )
 def test_numbers_that_are_none(engine, celery, zoo, numbers):
     with pytest.raises(InvalidRequest):

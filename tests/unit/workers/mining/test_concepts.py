@@ -1,12 +1,13 @@
 """Concepts: communities of best buddies."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from service.submit_cluster import K
 from tests.mining import mine
 from workers.mining.concepts import find_concepts
 
@@ -88,24 +89,27 @@ def planted(seed, images=100, planted_units=50, noise_units=1000):
     return networks, np.array(label)
 
 
-def significant_edges(miner, q=0.05):
-    """Best buddies with q below, over all pairs, units numbered through the models."""
+def significant_edges(miner, k, q=0.05):
+    """Best buddies among each other's k best with q below, over all pairs, units numbered through the models."""
     start = np.cumsum([0, *(model.units for model in miner.models)])
     for a, b in miner.pairs:
         pair = miner.pair(a, b)
         there, back = pair.forward, pair.backward
-        for unit in range(miner.models[a].units):
-            other = int(there.neighbours.index[unit, 0])
-            mutual = other >= 0 and int(back.neighbours.index[other, 0]) == unit
-            if mutual and max(there.q_value[unit, 0], back.q_value[other, 0]) < q:
-                yield start[a] + unit, start[b] + other, float(there.neighbours.correlation[unit, 0])
+        for unit, rank in product(range(miner.models[a].units), range(k)):
+            other = int(there.neighbours.index[unit, rank])
+            reciprocal = int(there.reciprocal_rank[unit, rank])
+            if other < 0 or not 1 <= reciprocal <= k:
+                continue
+            if max(there.q_value[unit, rank], back.q_value[other, reciprocal - 1]) < q:
+                yield start[a] + unit, start[b] + other, float(there.neighbours.correlation[unit, rank])
 
 
+@pytest.mark.parametrize("k", [1, K, 10])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_planted_concepts_come_back_and_noise_is_in_none(seed):
+def test_planted_concepts_come_back_and_noise_is_in_none(seed, k):
     networks, label = planted(seed)
-    miner = mine(networks, keep=1)
-    found = graph(list(significant_edges(miner)), np.repeat([0, 1, 2], 1050))
+    miner = mine(networks, keep=k)
+    found = graph(list(significant_edges(miner, k)), np.repeat([0, 1, 2], 1050))
     assert (found.concept[label < 0] == -1).all()
     assert adjusted_rand(found.concept[label >= 0], label[label >= 0]) == 1.0
     assert found.models.tolist() == [3] * 50
