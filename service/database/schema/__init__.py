@@ -4,6 +4,7 @@ from service.database.schema.base import metadata
 from service.database.schema.comparisons import comparisons, matches
 from service.database.schema.concepts import concept_members, concept_versions, concepts
 from service.database.schema.jobs import job_parts, jobs
+from service.database.schema.maps import unit_map_points, unit_maps
 from service.database.schema.probes import (
     SKETCH_DIMENSIONS,
     exemplars,
@@ -32,6 +33,8 @@ __all__ = [
     "probe_sets",
     "profiles",
     "sketches",
+    "unit_map_points",
+    "unit_maps",
     "unit_statistics",
     "units",
 ]

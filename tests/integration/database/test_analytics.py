@@ -28,6 +28,8 @@ COLUMNS = {
     "concepts": "concept probe_set version is_newest models units cohesion stability q_value resolution seed "
     "created_at k",
     "concept_members": "concept probe_set version model layer unit channel strength",
+    "unit_maps": "map probe_set version is_newest units n_neighbors min_dist seed code_version job created_at",
+    "unit_map_points": "map probe_set version is_newest model layer unit channel x y",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
 }
@@ -44,7 +46,15 @@ def zoo(engine):
         rows.add_pair(connection, probe_set, a, b, 10, buddies=6)
         connection.execute(schema.probe_images.insert().values(probe_set_id=probe_set, position=4, name="x.png"))
         row = {"images_by_maximum": [7, 4], "maxima": [2.0, 1.5], "images_by_mean": [4], "means": [0.5]}
-        version = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 6, "k": 3}
+        version = {
+            "version": 1,
+            "resolution": 0.2,
+            "q_value": 0.05,
+            "seed": 0,
+            "stability_seeds": 10,
+            "pairs": 6,
+            "k": 3,
+        }
         version_id = rows.insert(
             connection, schema.concept_versions, probe_set_id=probe_set, code_version="1", **version
         )
@@ -55,6 +65,9 @@ def zoo(engine):
                 schema.concept_members.insert().values(concept_id=concept, model_id=model, unit=0, strength=0.5)
             )
         connection.execute(schema.exemplars.insert().values(probe_set_id=probe_set, model_id=a, unit=6, **row))
+        numbers = {"version": 1, "units": 1, "n_neighbors": 15, "min_dist": 0.1, "seed": 0, "code_version": "1"}
+        map_id = rows.insert(connection, schema.unit_maps, probe_set_id=probe_set, **numbers)
+        connection.execute(schema.unit_map_points.insert().values(map_id=map_id, model_id=a, unit=6, x=0.5, y=-0.5))
 
 
 @pytest.fixture
