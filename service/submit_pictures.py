@@ -1,4 +1,4 @@
-"""Submitting a `pictures` job: a model's maps on some images of a probe set, and images that a generator makes."""
+"""Submitting a `pictures` job: models' maps on some images of a probe set, and images that a generator makes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ def submit_pictures(
     engine: sa.Engine,
     celery: Celery,
     *,
-    model: sa.Row[Any],
-    layers: Sequence[str],
+    wanted: Sequence[tuple[sa.Row[Any], Sequence[str]]],
     probe_set: sa.Row[Any],
     positions: Collection[int],
 ) -> Job:
@@ -29,16 +28,30 @@ def submit_pictures(
     Args:
         engine: of the store.
         celery: to ring with.
-        model: its row.
-        layers: whose maps to write, those of all channels; none: the probe set's images alone.
-        probe_set: its row; the model was mined on it, or makes its images.
+        wanted: rows of models, with the layers of each whose maps to write, those of all channels; no layers: the
+            probe set's images alone.
+        probe_set: its row; the models were mined on it, or make its images.
         positions: of images in the probe set.
     """
     images = sorted(set(positions))
-    keys = {layer: maps_key(probe_set.digest, model.source, model.weights_digest, layer) for layer in layers}
-    parameters = {"probe": probe_set.name, "models": [model.name], "layers": list(layers), "positions": images}
-    payload = {"model": model.id, "layers": keys, "positions": images, "images": len(images)}
-    text = json.dumps([probe_set.digest, model.id, keys, images], sort_keys=True)
+    models = [
+        {
+            "id": model.id,
+            "name": model.name,
+            "layers": {
+                layer: maps_key(probe_set.digest, model.source, model.weights_digest, layer) for layer in sorted(layers)
+            },
+        }
+        for model, layers in sorted(wanted, key=lambda pair: pair[0].id)
+    ]
+    parameters = {
+        "probe": probe_set.name,
+        "models": [model["name"] for model in models],
+        "layers": sorted({layer for model in models for layer in model["layers"]}),
+        "positions": images,
+    }
+    payload = {"models": models, "positions": images, "images": len(images)}
+    text = json.dumps([probe_set.digest, models, images], sort_keys=True)
     key = f"pictures {hashlib.sha256(text.encode()).hexdigest()}"
     job_id = jobs.create(engine, "pictures", key, parameters, [payload])
     jobs.ring(engine, celery, job_id)

@@ -1,4 +1,4 @@
-"""The job `pictures`: runs one network on some images, and keeps its maps, and the images a generator made."""
+"""The job `pictures`: runs networks on some images, and keeps their maps, and the images a generator made."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ def run(context: Context) -> None:
     """Writes the pictures of the part's payload that are not kept already; each as soon as it is made.
 
     Raises:
-        InvalidRequest: when the model cannot be loaded as it was registered, or an image is broken.
-        NotFound: when the model or the probe set was removed meanwhile.
+        InvalidRequest: when a model cannot be loaded as it was registered, or an image is broken.
+        NotFound: when a model or the probe set was removed meanwhile.
     """
-    wanted: dict[str, str] = context.payload["layers"]
+    wanted = {model["name"]: model for model in context.payload["models"]}
     positions = context.payload["positions"]
-    context.report(0, len(positions), "loading the model")
+    context.report(0, len(positions), "loading the models")
     with context.engine.connect() as connection:
         probe_set = inputs.probe_row(connection, context.parameters["probe"])
-        files = _Files(Cache(context.settings), probe_set, wanted)
+        keys = {(name, layer): key for name, model in wanted.items() for layer, key in model["layers"].items()}
+        files = _Files(Cache(context.settings), probe_set, keys)
         missing = [position for position in positions if not files.kept(position)]
-        models = inputs.load_models(context, connection, [context.payload["model"]]) if wanted and missing else []
+        ids = [model["id"] for model in wanted.values() if model["layers"]]
+        models = inputs.load_models(context, connection, ids) if ids and missing else []
         probes = _probes(context, connection, probe_set, models) if missing else None
     if missing:
         forward = ForwardPasses(
             probes,
             {model.name: model.network for model in models},
-            {model.name: list(wanted) for model in models},
+            {model.name: list(wanted[model.name]["layers"]) for model in models},
             device_of(context.settings.device),
         )
         done = len(positions) - len(missing)
@@ -57,11 +59,11 @@ def run(context: Context) -> None:
 class _Files:
     """Where the job's pictures go."""
 
-    def __init__(self, cache: Cache, probe_set: sa.Row[Any], layers: Mapping[str, str]) -> None:
+    def __init__(self, cache: Cache, probe_set: sa.Row[Any], keys: Mapping[tuple[str, str], str]) -> None:
         self.cache = cache
         self.written: set[Path] = set()
         self.makes_images = probe_set.kind == "generator"
-        self._digest, self._keys = probe_set.digest, layers
+        self._digest, self._keys = probe_set.digest, keys
 
     def kept(self, position: int) -> bool:
         """Whether everything of that image is there."""
@@ -72,13 +74,13 @@ class _Files:
         if self.makes_images:
             yield self.cache.image_path(self._digest, position)
 
-    def write(self, position: int, image: np.ndarray | None, maps: Mapping[str, np.ndarray]) -> None:
-        """Writes an image uint8 [H, W, 3], where it is one that is made, and maps float32 [C, H, W] by layer."""
+    def write(self, position: int, image: np.ndarray | None, maps: Mapping[tuple[str, str], np.ndarray]) -> None:
+        """Writes an image uint8 [H, W, 3], where it is one that is made, and maps float32 [C, H, W] by model, layer."""
         self.written.update(self._paths(position))
         if image is not None:
             self.cache.write_image(self.cache.image_path(self._digest, position), image)
-        for layer, values in maps.items():
-            self.cache.write_maps(self.cache.maps_path(self._keys[layer], position), values)
+        for place, values in maps.items():
+            self.cache.write_maps(self.cache.maps_path(self._keys[place], position), values)
 
 
 def _probes(
@@ -97,10 +99,10 @@ def _make(forward: ForwardPasses, models: list[str], missing: list[int], files: 
         How many images each batch had.
     """
     images: list[np.ndarray] = []
-    maps: dict[str, np.ndarray] = {}
+    maps: dict[tuple[str, str], np.ndarray] = {}
 
-    def consume(_model: str, layer: str, values: Tensor) -> None:
-        maps[layer] = values.to("cpu", torch.float32, copy=True).numpy()
+    def consume(model: str, layer: str, values: Tensor) -> None:
+        maps[model, layer] = values.to("cpu", torch.float32, copy=True).numpy()
 
     def see(batch: Tensor) -> None:
         images[:] = batch.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -108,5 +110,5 @@ def _make(forward: ForwardPasses, models: list[str], missing: list[int], files: 
     for batch in forward.run(torch.tensor(missing).split(_BATCH), models, consume, see if files.makes_images else None):
         for row, position in enumerate(batch.tolist()):
             image = images[row] if files.makes_images else None
-            files.write(position, image, {layer: values[row] for layer, values in maps.items()})
+            files.write(position, image, {place: values[row] for place, values in maps.items()})
         yield len(batch)

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from rosetta.addresses import parse_unit
-from rosetta.errors import NotFound
 from rosetta.results import Exemplar, Job, Page
 from service.api.encoding import respond
 from service.api.making import made
@@ -18,13 +17,12 @@ from service.api.routes.common import ModelName, ProbeName, UnitText
 from service.api.state import State, state_of
 from service.api.tags import Tag, accepted
 from service.pictures import overlay as drawing
-from service.pictures.cache import Cache, maps_key, version_of_images
-from service.pictures.reading import read_image
+from service.pictures.cache import version_of_images
+from service.pictures.stored import scale_of, stored_image, stored_map, version_of
 from service.queries import exemplars
 from service.queries.exemplars import MeasuredUnit, measured_unit
 from service.queries.probe_images import ProbeImage, generator_of, probe_image
 from service.submit_pictures import submit_pictures
-from service.uploads import image_path
 
 router = APIRouter(prefix="/v1", tags=["pictures"])
 
@@ -84,16 +82,14 @@ async def get_heatmap(
     """In colours from the unit's mean over the probe set to its high values; waits for a worker where it must."""
     state, form = state_of(request), form or accepted(request)
     measured, probed = await run_in_threadpool(_find, state, model, unit, probe, image)
-    key = maps_key(measured.probe_set.digest, measured.model.source, measured.model.weights_digest, measured.unit.layer)
-    scale = drawing.Scale.of(measured.mean, measured.std, measured.maximum)
+    key, scale = version_of(measured), scale_of(measured)
     tag = Tag(key, [measured.unit.channel, image, scale.low, scale.high, overlay, quantile, size, form])
     if tag.is_known(request):
         return tag.unchanged(version)
-    cache = Cache(state.settings)
 
     def read() -> tuple[_Map, _Pixels | None] | None:
-        values = cache.read_map(cache.maps_path(key, image), measured.unit.channel)
-        pixels = _read(state, probed) if overlay else None
+        values = stored_map(state.settings, measured, image)
+        pixels = stored_image(state.settings, probed) if overlay else None
         return None if values is None or (overlay and pixels is None) else (values, pixels)
 
     what = f"the map of {measured.model.name} on image {image} of {measured.probe_set.name}"
@@ -126,7 +122,7 @@ async def get_image(
     if tag.is_known(request):
         return tag.unchanged(version)
     what = f"image {position} of {probe}"
-    pixels = await made(state, what, lambda: _read(state, image), lambda: _submit_image(state, image))
+    pixels = await made(state, what, lambda: stored_image(state.settings, image), lambda: _submit_image(state, image))
     height, width, _ = pixels.shape
     shape = drawing.fit(height, width, size)
     body = await run_in_threadpool(lambda: drawing.encode(drawing.resize_image(pixels, *shape), form))
@@ -144,25 +140,6 @@ def _find_image(state: State, probe: str, position: int) -> ProbeImage:
         return probe_image(conn, probe, position)
 
 
-def _read(state: State, image: ProbeImage) -> _Pixels | None:
-    """The image uint8 [H, W, 3]; None when a generator has not made it yet.
-
-    Raises:
-        NotFound: when it is an uploaded file, and that is gone.
-    """
-    if image.digest is None:
-        cache = Cache(state.settings)
-        return cache.read_image(cache.image_path(image.probe_set.digest, image.position))
-    path = image_path(state.settings, image.digest)
-    if not path.is_file():
-        raise NotFound(
-            f"the file of image '{image.name}' is no longer in the data directory: add the folder again with "
-            "`rosetta probes add`",
-            image=image.position,
-        )
-    return read_image(path, image.probe_set.height)
-
-
 def _submit_maps(state: State, measured: MeasuredUnit, image: int) -> Job:
     """The job for the unit's layer; of an exemplar all exemplars are made, as a page shows them together."""
     with state.reading.connect() as conn:
@@ -170,8 +147,7 @@ def _submit_maps(state: State, measured: MeasuredUnit, image: int) -> Job:
     return submit_pictures(
         state.engine,
         state.celery,
-        model=measured.model,
-        layers=[measured.unit.layer],
+        wanted=[(measured.model, [measured.unit.layer])],
         probe_set=measured.probe_set,
         positions=positions,
     )
@@ -181,7 +157,11 @@ def _submit_image(state: State, image: ProbeImage) -> Job:
     with state.reading.connect() as conn:
         generator = generator_of(conn, image.probe_set)
     return submit_pictures(
-        state.engine, state.celery, model=generator, layers=[], probe_set=image.probe_set, positions=[image.position]
+        state.engine,
+        state.celery,
+        wanted=[(generator, [])],
+        probe_set=image.probe_set,
+        positions=[image.position],
     )
 
 

@@ -81,8 +81,10 @@ def make(engine, settings, worker, celery, mined):
     """Runs the job that makes pictures."""
 
     def run(model, layers, positions, probe="faces"):
-        rows = {"model": row(engine, schema.models, model), "probe_set": row(engine, schema.probe_sets, probe)}
-        return worker(submit_pictures(engine, celery, layers=layers, positions=positions, **rows), settings)
+        wanted = [(row(engine, schema.models, model), layers)]
+        probe_set = row(engine, schema.probe_sets, probe)
+        job = submit_pictures(engine, celery, wanted=wanted, probe_set=probe_set, positions=positions)
+        return worker(job, settings)
 
     return run
 
@@ -175,6 +177,20 @@ def test_the_files_hold_the_networks_own_maps_and_images(settings, make, maps_pa
     assert not maps_path(GAN, LAYER, 5).exists()
     again = make(GAN, [LAYER], [3, 4, 17])
     assert again.result == {"pictures": 0}
+
+
+def test_one_job_makes_the_maps_of_several_models(engine, settings, worker, celery, mined, maps_path):
+    with engine.connect() as connection:
+        layers = sa.select(schema.layers.c.name).join(schema.models).where(schema.models.c.name == AGE)
+        layer = connection.scalars(layers.order_by(schema.layers.c.position)).first()
+    wanted = [(row(engine, schema.models, AGE), [layer]), (row(engine, schema.models, GAN), [LAYER, "main.5"])]
+    probe_set = row(engine, schema.probe_sets, "faces")
+    job = submit_pictures(engine, celery, wanted=wanted, probe_set=probe_set, positions=[12, 11])
+    assert worker(job, settings).result == {"pictures": 2}
+    assert job.parameters["models"] == [GAN, AGE]
+    for model, name in ((AGE, layer), (GAN, LAYER), (GAN, "main.5")):
+        assert maps_path(model, name, 11).is_file()
+        assert maps_path(model, name, 12).is_file()
 
 
 def test_images_are_the_generators_own(http, make, own):
@@ -302,8 +318,8 @@ def test_a_file_that_was_trimmed_is_made_again(http, make, settings, maps_path):
 def test_the_job_keeps_the_limit_and_what_it_made(make, settings, engine, worker, celery, maps_path):
     make(GAN, [LAYER], [6])
     small = settings.model_copy(update={"pictures_bytes": 1})
-    rows = {"model": row(engine, schema.models, GAN), "probe_set": row(engine, schema.probe_sets, "faces")}
-    worker(submit_pictures(engine, celery, layers=[LAYER], positions=[7], **rows), small)
+    wanted, probe_set = [(row(engine, schema.models, GAN), [LAYER])], row(engine, schema.probe_sets, "faces")
+    worker(submit_pictures(engine, celery, wanted=wanted, probe_set=probe_set, positions=[7]), small)
     assert not maps_path(GAN, LAYER, 6).exists()
     assert maps_path(GAN, LAYER, 7).exists()
 
