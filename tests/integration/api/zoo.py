@@ -170,20 +170,31 @@ def seed(conn: sa.Connection) -> dict[str, np.ndarray]:
     return found
 
 
-def add_concepts(conn: sa.Connection, probe_set: int, members: list[dict[int, int]]) -> None:
-    """Version 1 of a probe set's concepts, each a unit a model."""
-    numbers = {"version": 1, "resolution": 0.2, "q_value": 0.05, "seed": 0, "stability_seeds": 10, "pairs": 4, "k": 3}
-    version = conn.scalar(
+def add_concepts(conn: sa.Connection, probe_set: int, members: list[dict[int, int]], version: int = 1) -> list[int]:
+    """A version of a probe set's concepts, each a unit a model; their ids."""
+    numbers = {
+        "version": version,
+        "resolution": 0.2,
+        "q_value": 0.05,
+        "seed": 0,
+        "stability_seeds": 10,
+        "pairs": 4,
+        "k": 3,
+    }
+    version_id = conn.scalar(
         sa.insert(schema.concept_versions)
         .values(probe_set_id=probe_set, code_version="1", **numbers)
         .returning(schema.concept_versions.c.id)
     )
+    ids = []
     for number, units in enumerate(members):
         values = {"models": len(units), "units": len(units), "cohesion": 0.5, "stability": 0.9, "q_value": 0.01}
         concept = conn.scalar(
             sa.insert(schema.concepts)
-            .values(version_id=version, number=number, **values)
+            .values(version_id=version_id, number=number, **values)
             .returning(schema.concepts.c.id)
         )
         rows = [{"concept_id": concept, "model_id": m, "unit": u, "strength": 0.5} for m, u in units.items()]
         conn.execute(sa.insert(schema.concept_members), rows)
+        ids.append(concept)
+    return ids
