@@ -122,7 +122,7 @@ def job_note(job: Job) -> str:
 def job_subject(job: Job) -> str:
     """What a job works on."""
     parameters = job.parameters
-    if subject := {"register": "name", "inspect": "source", "cluster": "probe"}.get(job.kind):
+    if subject := {"register": "name", "inspect": "source", "cluster": "probe", "map": "probe"}.get(job.kind):
         return str(parameters.get(subject, ""))
     if job.kind == "correlate":
         return f"{parameters.get('probe', '')}: {parameters.get('unit', '')}"

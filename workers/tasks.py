@@ -29,6 +29,7 @@ PIPELINES = {
     "inspect": "workers.pipelines.inspect",
     "mine": "workers.pipelines.mine",
     "cluster": "workers.pipelines.cluster",
+    "map": "workers.pipelines.map",
     "correlate": "workers.pipelines.correlate",
     "pictures": "workers.pipelines.pictures",
 }

@@ -1,4 +1,4 @@
-"""Bulk writes: a NumPy record array goes to a table by binary COPY, without a Python object for each row.
+"""Bulk: a NumPy record array goes to a table by binary COPY, and comes back, without a Python object for each row.
 
 Every column has a fixed width, so a chunk of rows on the wire is itself a record array: the number of columns
 as int16, then for each its length as int32 and its value, big-endian (PostgreSQL, COPY, "Binary Format").
@@ -68,6 +68,36 @@ def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -
                 _values(rows[name])[...] = part[name]
             copy.write(rows.view(np.uint8).data)  # libpq has copied it when this returns
         copy.write(_TRAILER)
+
+
+def read_records(connection: sa.Connection, table: sa.Table, kind: np.dtype[np.void], *where: Any) -> Records:
+    """The rows of a table as records [N] of that kind, in the order of its fields.
+
+    Args:
+        connection: where to look.
+        table: none of the columns read is null in it.
+        kind: a field for each column, as `copy_records` takes them.
+        where: conditions on the table's columns.
+
+    Raises:
+        InvalidRequest: when a field has no column, or is not of its type.
+    """
+    wire = _wire_format(table, np.empty(0, kind))
+    names = kind.names or ()
+    columns = [table.c[name] for name in names]
+    order = [column for column in columns if not isinstance(column.type, HALFVEC)]
+    rows = sa.select(*columns).where(*where).order_by(*order)
+    text = rows.compile(connection, compile_kwargs={"literal_binds": True})
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with driver.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT binary)".encode()) as copy:
+        answer = b"".join(copy)
+    body = memoryview(answer)[len(_SIGNATURE) : -len(_TRAILER)]
+    sent = np.frombuffer(body, wire)
+    records = np.empty(len(sent), kind)
+    for name in names:
+        records[name] = _values(sent[name])
+    return records
 
 
 def _names(records: Records) -> tuple[str, ...]:

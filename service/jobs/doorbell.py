@@ -95,6 +95,8 @@ def _doing(kind: str, parameters: dict[str, Any]) -> str:
             doing = f"mining {', '.join(parameters['models'])} on probe set '{parameters['probe']}'"
         case "cluster":
             doing = f"finding the concepts of probe set '{parameters['probe']}'"
+        case "map":
+            doing = f"laying out the units of probe set '{parameters['probe']}'"
         case "pictures":
             doing = f"making pictures of {', '.join(parameters['models'])} on probe set '{parameters['probe']}'"
         case _:

@@ -11,6 +11,7 @@ from service import jobs
 from service.database import sketches
 from service.plan import NULL_PERMUTATIONS
 from service.submit_cluster import submit_cluster
+from service.submit_map import submit_map_unasked
 from workers.mining.miner import Miner
 from workers.pipelines import inputs
 from workers.pipelines.context import Context
@@ -59,12 +60,15 @@ def _publish(
     with context.publish(outcome) as connection:
         store_part(connection, context, probe_set.id, results, miner.permutations, profiles)
     sketches.build_index(context.engine, probe_set.id)
-    _find_concepts(context, probe_set.name, pairs)
+    _follow(context, probe_set.name, compared=bool(pairs))
 
 
-def _find_concepts(context: Context, probe: str, pairs: list[tuple[int, int]]) -> None:
-    """Has concepts found anew once the last part of the job is done; nothing of them is this job's matter."""
+def _follow(context: Context, probe: str, *, compared: bool) -> None:
+    """Has concepts found anew, and a map made, once the last part of the job is done; neither is this job's matter."""
     with context.engine.connect() as connection:
         state = jobs.get(connection, context.claim.job_id).state
-    if pairs and state == "done":
+    if state != "done":
+        return
+    if compared:
         submit_cluster(context.engine, context.celery, probe=probe)
+    submit_map_unasked(context.engine, context.celery, probe=probe)

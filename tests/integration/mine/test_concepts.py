@@ -135,7 +135,7 @@ def test_mining_finds_the_concepts_of_real_networks(engine, settings, celery, wo
     with engine.connect() as connection:
         columns = schema.jobs.c
         called_for = connection.execute(
-            sa.select(columns.id, columns.parameters).where(columns.state == "queued")
+            sa.select(columns.id, columns.parameters).where(columns.state == "queued", columns.kind == "cluster")
         ).one()
     assert called_for.parameters == {"probe": "faces", "resolution": 0.2, "q_value": 0.05, "k": 3, "seed": 0}
     worker(called_for)
