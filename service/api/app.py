@@ -18,6 +18,7 @@ from service.api.readiness import Stock
 from service.api.routes import (
     concepts,
     dictionary,
+    grids,
     health,
     jobs,
     models,
@@ -61,7 +62,19 @@ def create_app(settings: Settings) -> FastAPI:
     registry.register(Stock(lambda: app.state.rosetta))
     failures.install(app)
     # Pictures first: a unit, whose layer may have slashes, is the rest of a path in `models`.
-    for routes in (pictures, models, sources, probes, upload_routes, jobs, concepts, dictionary, questions, tables):
+    for routes in (
+        grids,
+        pictures,
+        models,
+        sources,
+        probes,
+        upload_routes,
+        jobs,
+        concepts,
+        dictionary,
+        questions,
+        tables,
+    ):
         app.include_router(
             routes.router,
             responses=_ERRORS,  # type: ignore[arg-type]

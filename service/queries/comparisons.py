@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -63,6 +63,23 @@ def list_pairs(
         key=lambda row: (row.probe_set, row.model, row.neighbour_model),
         item=model_pair,
     )
+
+
+def pairs_among(conn: sa.Connection, probe_set_id: int, among: Collection[str]) -> list[ModelPair]:
+    """The mined pairs of these models on a probe set, once each.
+
+    Args:
+        conn: where to look.
+        probe_set_id: the probe set.
+        among: names of models.
+    """
+    wanted = _pairs().where(
+        comparisons.c.probe_set_id == probe_set_id,
+        _model.c.name.in_(among),
+        _neighbour.c.name.in_(among),
+        _model.c.name < _neighbour.c.name,
+    )
+    return [model_pair(row) for row in conn.execute(wanted.order_by(_model.c.name, _neighbour.c.name))]
 
 
 def latest_pair(conn: sa.Connection, model_id: int, neighbour_id: int, probe_set_id: int | None) -> Any:

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1", tags=["pictures"])
 
 _Pixels = npt.NDArray[np.uint8]
 _Map = npt.NDArray[np.float32]
-_FILES: Any = {
+PICTURE: Any = {
     200: {"description": "The picture", "content": {"image/webp": {}, "image/png": {}}},
     304: {"description": "If-None-Match names this very picture"},
 }
@@ -36,8 +36,8 @@ _FILES: Any = {
 _Position = Annotated[int, Path(ge=0, le=2**31 - 1, description="place in the probe set, from 0")]
 _Probe = Annotated[str | None, Query(description="the probe set; else the one on which the model was last mined")]
 _Size = Annotated[int | None, Query(ge=16, le=2048, description="longer side, pixels; else the probe set's own")]
-_Format = Annotated[drawing.Format | None, Query(alias="format", description="else by Accept, and else webp")]
-_Version = Annotated[
+Format = Annotated[drawing.Format | None, Query(alias="format", description="else by Accept, and else webp")]
+Version = Annotated[
     str | None,
     Query(description="as X-Rosetta-Version said: while that holds, the answer may be kept for ever"),
 ]
@@ -64,7 +64,7 @@ def list_exemplars(
 @router.get(
     "/models/{model}/units/{unit:path}/heatmap",
     response_class=Response,
-    responses=_FILES,
+    responses=PICTURE,
     summary="A unit's activation map on an image",
 )
 async def get_heatmap(
@@ -76,8 +76,8 @@ async def get_heatmap(
     overlay: Annotated[bool, Query(description="over the image; else colours alone")] = True,
     quantile: _Quantile = drawing.QUANTILE,
     size: _Size = None,
-    form: _Format = None,
-    version: _Version = None,
+    form: Format = None,
+    version: Version = None,
 ) -> Response:
     """In colours from the unit's mean over the probe set to its high values; waits for a worker where it must."""
     state, form = state_of(request), form or accepted(request)
@@ -105,15 +105,15 @@ async def get_heatmap(
 
 
 @router.get(
-    "/probes/{probe}/images/{position}", response_class=Response, responses=_FILES, summary="An image of a probe set"
+    "/probes/{probe}/images/{position}", response_class=Response, responses=PICTURE, summary="An image of a probe set"
 )
 async def get_image(
     request: Request,
     probe: ProbeName,
     position: _Position,
     size: _Size = None,
-    form: _Format = None,
-    version: _Version = None,
+    form: Format = None,
+    version: Version = None,
 ) -> Response:
     """The image as networks are shown it; one that a generator makes waits for a worker where it must."""
     state, form = state_of(request), form or accepted(request)
