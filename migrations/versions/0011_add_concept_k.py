@@ -30,7 +30,8 @@ def downgrade() -> None:
     # A view that loses a column is made anew: its comments are kept over it.
     kept = op.get_bind().execute(
         sa.text(
-            """SELECT CASE objsubid WHEN 0 THEN 'VIEW analytics.concepts' ELSE 'COLUMN analytics.concepts.' || attname END,
+            """SELECT
+  CASE objsubid WHEN 0 THEN 'VIEW analytics.concepts' ELSE 'COLUMN analytics.concepts.' || attname END,
   quote_literal(description)
 FROM pg_description LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid
 WHERE objoid = 'analytics.concepts'::regclass AND attname IS DISTINCT FROM 'k'"""

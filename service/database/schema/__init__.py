@@ -14,6 +14,7 @@ from service.database.schema.probes import (
     sketches,
     unit_statistics,
 )
+from service.database.schema.translations import translation_images, translations
 from service.database.schema.zoo import layers, models, units
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "probe_sets",
     "profiles",
     "sketches",
+    "translation_images",
+    "translations",
     "unit_map_points",
     "unit_maps",
     "unit_statistics",

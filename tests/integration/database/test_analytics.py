@@ -30,6 +30,8 @@ COLUMNS = {
     "concept_members": "concept probe_set version model layer unit channel strength",
     "unit_maps": "map probe_set version is_newest units n_neighbors min_dist seed code_version job created_at",
     "unit_map_points": "map probe_set version is_newest model layer unit channel x y",
+    "translations": "translation kind parent generator probe_set pairs position space correlation psnr ssim lpips "
+    "created_at",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
 }
@@ -68,6 +70,11 @@ def zoo(engine):
         numbers = {"version": 1, "units": 1, "n_neighbors": 15, "min_dist": 0.1, "seed": 0, "code_version": "1"}
         map_id = rows.insert(connection, schema.unit_maps, probe_set_id=probe_set, **numbers)
         connection.execute(schema.unit_map_points.insert().values(map_id=map_id, model_id=a, unit=6, x=0.5, y=-0.5))
+        made = {"kind": "inversion", "recipe": {}, "images": 1, "pairs": 6, "code_version": "1"}
+        made_id = rows.insert(connection, schema.translations, generator_id=a, probe_set_id=probe_set, **made)
+        image = {"reference": {}, "target": b"", "picture": b"", "space": "z", "latent": b"", "shape": [0], "start": 0}
+        image |= {"position": 0, "metrics": {"correlation": 0.7, "psnr": 18.5, "ssim": 0.5}, "losses": [1.0, 0.3]}
+        connection.execute(schema.translation_images.insert().values(translation_id=made_id, **image))
 
 
 @pytest.fixture
@@ -107,6 +114,11 @@ def test_every_view_and_column_has_a_comment(engine):
 @pytest.mark.parametrize("view", COLUMNS)
 def test_the_reader_reads_every_view(ask, view):
     assert ask(f"SELECT * FROM analytics.{view} LIMIT 1")
+
+
+def test_translations_have_their_numbers(ask):
+    numbers = ask("SELECT correlation, psnr, ssim, lpips FROM analytics.translations")
+    assert numbers == [{"correlation": 0.7, "psnr": 18.5, "ssim": 0.5, "lpips": None}]
 
 
 def test_matches_speak_in_names(ask):
