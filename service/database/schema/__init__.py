@@ -4,6 +4,7 @@ from service.database.schema.base import metadata
 from service.database.schema.comparisons import comparisons, matches
 from service.database.schema.concepts import concept_members, concept_versions, concepts
 from service.database.schema.jobs import job_parts, jobs
+from service.database.schema.labels import labels
 from service.database.schema.maps import unit_map_points, unit_maps
 from service.database.schema.probes import (
     SKETCH_DIMENSIONS,
@@ -26,6 +27,7 @@ __all__ = [
     "exemplars",
     "job_parts",
     "jobs",
+    "labels",
     "layers",
     "matches",
     "metadata",

@@ -32,6 +32,7 @@ COLUMNS = {
     "unit_map_points": "map probe_set version is_newest model layer unit channel x y",
     "translations": "translation kind parent generator probe_set pairs position space correlation psnr ssim lpips "
     "created_at",
+    "labels": "label kind text author score model layer unit channel concept probe_set created_at",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
 }
@@ -70,6 +71,7 @@ def zoo(engine):
         numbers = {"version": 1, "units": 1, "n_neighbors": 15, "min_dist": 0.1, "seed": 0, "code_version": "1"}
         map_id = rows.insert(connection, schema.unit_maps, probe_set_id=probe_set, **numbers)
         connection.execute(schema.unit_map_points.insert().values(map_id=map_id, model_id=a, unit=6, x=0.5, y=-0.5))
+        connection.execute(schema.labels.insert().values(kind="person", model_id=a, unit=6, text="hair", author="ada"))
         made = {"kind": "inversion", "recipe": {}, "images": 1, "pairs": 6, "code_version": "1"}
         made_id = rows.insert(connection, schema.translations, generator_id=a, probe_set_id=probe_set, **made)
         image = {"reference": {}, "target": b"", "picture": b"", "space": "z", "latent": b"", "shape": [0], "start": 0}
