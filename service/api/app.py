@@ -21,12 +21,14 @@ from service.api.routes import (
     grids,
     health,
     jobs,
+    maps,
     models,
     pictures,
     probes,
     questions,
     sources,
     tables,
+    translations,
 )
 from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
@@ -72,8 +74,10 @@ def create_app(settings: Settings) -> FastAPI:
         jobs,
         concepts,
         dictionary,
+        maps,
         questions,
         tables,
+        translations,
     ):
         app.include_router(
             routes.router,

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service import submit_cluster, submit_correlate
+from service import submit_cluster, submit_correlate, submit_map
 from service.queries.grammar import LONGEST
 from service.queries.search import LARGEST_TOP
 from service.queries.sql import DEFAULT_ROWS, LARGEST_ROWS
@@ -122,6 +122,15 @@ class FindConcepts(_Body):
     q_value: float = Field(submit_cluster.Q_VALUE, description="only best buddies below it count")
     k: int | None = Field(None, description=f"best buddies are among the other's k best; else {submit_cluster.K}")
     seed: int = Field(submit_cluster.SEED, description="of the communities")
+
+
+class MakeMap(_Body):
+    """The map to make, by UMAP over the sketches of all live units of a probe set."""
+
+    probe: str
+    n_neighbors: int = Field(submit_map.N_NEIGHBORS, description="of each unit that are kept near")
+    min_dist: float = Field(submit_map.MIN_DIST, description="how near points may lie, from 0 to below 1")
+    seed: int = Field(submit_map.SEED, description="of the layout")
 
 
 class Missing(_Body):
