@@ -1,0 +1,1 @@
+"""Translation through shared units: inversion, edits, interventions, directions. No database, no queue."""
