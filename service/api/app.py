@@ -21,6 +21,7 @@ from service.api.routes import (
     grids,
     health,
     jobs,
+    labels,
     maps,
     models,
     pictures,
@@ -66,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Pictures first: a unit, whose layer may have slashes, is the rest of a path in `models`.
     for routes in (
         grids,
+        labels,
         pictures,
         models,
         sources,

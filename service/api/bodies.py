@@ -89,12 +89,30 @@ class Ask(_Body):
 
 
 class Search(_Body):
-    """What to find the nearest sketches of."""
+    """What to look for: units like a `unit`, by their sketches; or units and concepts that a `text` finds."""
 
-    unit: str = Field(description="model/layer:channel, or a model and a unit number", examples=["dcgan-faces/213"])
+    unit: str | None = Field(
+        None, description="model/layer:channel, or a model and a unit number", examples=["dcgan-faces/213"]
+    )
+    text: str | None = Field(None, max_length=10 * LONGEST, examples=["glasses"])
     within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else everywhere")
     probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
     top: int = Field(10, ge=1, le=LARGEST_TOP)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Search:
+        if (self.unit is None) == (self.text is None):
+            raise ValueError("name what to look for: a unit or a text, one of the two")
+        return self
+
+
+class AddLabel(_Body):
+    """A label of a `unit` or of a `concept`."""
+
+    text: str = Field(max_length=10_000, examples=["glasses"])
+    unit: str | None = Field(None, description="its address", examples=["dcgan-faces/213"])
+    concept: int | None = Field(None, description="its number")
+    author: str | None = Field(None, max_length=10_000, description="who says so; else anonymous")
 
 
 class Correlate(_Body):

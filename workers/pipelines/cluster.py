@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from service.database import schema
 from service.database.copy import copy_records
 from service.engine_version import ENGINE_VERSION
+from service.queries.labels import carry_over
 from workers.mining.concepts import SEEDS, Concepts, find_concepts
 from workers.pipelines.context import Context
 from workers.pipelines.inputs import probe_row
@@ -66,6 +67,7 @@ def run(context: Context) -> None:
         members["model_id"], members["unit"] = units["model"][inside], units["unit"][inside]
         members["strength"] = concepts.strength[inside]
         copy_records(connection, schema.concept_members, np.sort(members, order=["concept_id", "model_id", "unit"]))
+        outcome["labels"] = carry_over(connection, version.id)
 
 
 def _weakest(

@@ -7,7 +7,7 @@ from fastapi.testclient import TestClient
 from rosetta.errors import InvalidRequest, NotFound
 from service.api.app import create_app
 from service.database import schema
-from service.queries import concepts
+from service.queries import concepts, labels
 from service.queries.probes import add_generator_probe
 from service.submit import submit_mine
 from service.submit_cluster import submit_cluster
@@ -40,7 +40,7 @@ def conn(engine, found):
 
 
 def test_what_is_planted_is_found(conn, found):
-    assert found.result == {"concepts": 8, "pairs": 20, "version": 1}
+    assert found.result == {"concepts": 8, "pairs": 20, "version": 1, "labels": 0}
     listed = concepts.list_concepts(conn, probe="planted").items
     assert [(one.models, one.units) for one in listed] == [(("a", "b", "c"), 3)] * 6 + [(("a", "b"), 2)] * 2
     whole = concepts.get_concept(conn, listed[0].id)
@@ -82,8 +82,12 @@ def test_what_is_not_there(conn):
 
 def test_the_same_again_is_answered_at_once_and_other_numbers_are_a_new_version(engine, celery, worker, conn, found):
     assert submit_cluster(engine, celery, probe="planted").id == found.id
+    with engine.begin() as connection:
+        labels.add_label(connection, "planted", concept=concepts.list_concepts(conn, probe="planted").items[-1].id)
     stricter = worker(submit_cluster(engine, celery, probe="planted", q_value=0.025))
-    assert stricter.result["version"] == 2
+    assert (stricter.result["version"], stricter.result["labels"]) == (2, 1)
+    newest_label = labels.list_labels(conn, kind="person").items[0]
+    assert newest_label.concept == concepts.list_concepts(conn, probe="planted").items[-1].id
     newest = concepts.list_concepts(conn, probe="planted").items
     assert {one.version for one in newest} == {2}
     assert all(one.models != ("b", "c") for one in newest)  # b and c meet through a alone

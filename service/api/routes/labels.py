@@ -1,0 +1,73 @@
+"""Labels: given by people, listed, removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from rosetta.labels import Label, LabelKind
+from rosetta.results import Page
+from service.api.bodies import AddLabel
+from service.api.encoding import respond
+from service.api.routes.common import Cursor, Limit, ModelName, UnitText
+from service.api.state import state_of
+from service.queries import labels, pages
+
+router = APIRouter(prefix="/v1", tags=["labels"])
+
+_Kind = Annotated[LabelKind | None, Query(description="person, text or mask; else all")]
+
+
+@router.get("/labels", response_model=Page[Label], summary="Labels, newest first")
+def list_labels(
+    request: Request,
+    kind: _Kind = None,
+    model: Annotated[str | None, Query(description="of units of this model, family or nickname")] = None,
+    probe: Annotated[str | None, Query(description="measured on this probe set")] = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Response:
+    """Of units and concepts."""
+    with state_of(request).reading.connect() as conn:
+        return respond(labels.list_labels(conn, kind=kind, model=model, probe=probe, limit=limit, cursor=cursor))
+
+
+@router.post("/labels", response_model=Label, status_code=201, summary="Label a unit or a concept")
+def add_label(request: Request, body: AddLabel) -> Response:
+    """A person's label; the same of the same author again is the one there is."""
+    with state_of(request).engine.begin() as conn:
+        return respond(labels.add_label(conn, body.text, unit=body.unit, concept=body.concept, author=body.author), 201)
+
+
+@router.delete("/labels/{label}", response_model=Label, summary="Remove a label")
+def remove_label(
+    request: Request, label: Annotated[int, Path(ge=1, le=2**31 - 1, description="number of a label")]
+) -> Response:
+    """The label as it was."""
+    with state_of(request).engine.begin() as conn:
+        return respond(labels.remove_label(conn, label))
+
+
+@router.get(
+    "/models/{model}/units/{unit:path}/labels", response_model=Page[Label], summary="What a unit answers to, in words"
+)
+def list_labels_of_unit(
+    request: Request, model: ModelName, unit: UnitText, kind: _Kind = None, limit: Limit = pages.DEFAULT_LIMIT
+) -> Response:
+    """Newest first."""
+    with state_of(request).reading.connect() as conn:
+        return respond(labels.list_labels(conn, unit=f"{model}/{unit}", kind=kind, limit=limit))
+
+
+@router.get("/concepts/{concept}/labels", response_model=Page[Label], summary="What a concept answers to, in words")
+def list_labels_of_concept(
+    request: Request,
+    concept: Annotated[int, Path(description="number of a concept")],
+    of: Annotated[labels.Of, Query(description="its own, or those of its members")] = "own",
+    kind: _Kind = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+) -> Response:
+    """Newest first."""
+    with state_of(request).reading.connect() as conn:
+        return respond(labels.list_labels(conn, concept=concept, of=of, kind=kind, limit=limit))
