@@ -21,8 +21,11 @@ def test_chance_alone_is_hardly_ever_significant_and_a_planted_figure_is():
     judged = judge(figures, controls)
     assert judged.q_value[7] < 0.1
     assert (judged.q_value < 0.1).sum() <= 2
-    below = judge(-figures, controls, two_sided=True)
+    below = judge(-figures, controls, symmetric=True)
     assert below.q_value[7] < 0.1
+    assert (below.q_value < 0.1).sum() <= 2
+    torch.testing.assert_close(below.z, -figures / controls.square().mean(0).sqrt())
+    assert not below.expected.any()
     assert judge(-figures, controls).q_value[7] == pytest.approx(1, abs=0.01)
 
 
