@@ -55,7 +55,7 @@ class CopyPaste:
 
 @dataclass(frozen=True)
 class ChangeUnit:
-    """A unit, or the units of a concept, fires more or less by `amount` deviations, or no longer; in `box` or everywhere.
+    """A unit, or those of a concept, fire more or less by `amount` deviations, or no longer; in `box` or everywhere.
 
     Name either `unit`, an address such as `dcgan-faces/813`, or `concept`. `remove` puts it at its least activation.
     """

@@ -16,12 +16,16 @@ from service.queries import labels, pages
 
 router = APIRouter(prefix="/v1", tags=["labels"])
 
+_Of = Annotated[labels.Of, Query(description="of a concept: its own, or those of its members")]
 _Kind = Annotated[LabelKind | None, Query(description="person, text or mask; else all")]
 
 
 @router.get("/labels", response_model=Page[Label], summary="Labels, newest first")
 def list_labels(
     request: Request,
+    unit: Annotated[str | None, Query(description="of the unit at this address")] = None,
+    concept: Annotated[int | None, Query(description="of the concept of this number")] = None,
+    of: _Of = "own",
     kind: _Kind = None,
     model: Annotated[str | None, Query(description="of units of this model, family or nickname")] = None,
     probe: Annotated[str | None, Query(description="measured on this probe set")] = None,
@@ -30,7 +34,19 @@ def list_labels(
 ) -> Response:
     """Of units and concepts."""
     with state_of(request).reading.connect() as conn:
-        return respond(labels.list_labels(conn, kind=kind, model=model, probe=probe, limit=limit, cursor=cursor))
+        return respond(
+            labels.list_labels(
+                conn,
+                unit=unit,
+                concept=concept,
+                of=of,
+                kind=kind,
+                model=model,
+                probe=probe,
+                limit=limit,
+                cursor=cursor,
+            )
+        )
 
 
 @router.post("/labels", response_model=Label, status_code=201, summary="Label a unit or a concept")
@@ -64,7 +80,7 @@ def list_labels_of_unit(
 def list_labels_of_concept(
     request: Request,
     concept: Annotated[int, Path(description="number of a concept")],
-    of: Annotated[labels.Of, Query(description="its own, or those of its members")] = "own",
+    of: _Of = "own",
     kind: _Kind = None,
     limit: Limit = pages.DEFAULT_LIMIT,
 ) -> Response:
