@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -125,6 +126,29 @@ def list_labels(
         statement = statement.where(labels.c.id < pages.decode_cursor(cursor, int)[0])
     rows = conn.execute(statement.order_by(labels.c.id.desc()).limit(pages.check_limit(limit) + 1)).all()
     return pages.paged(rows, limit, key=lambda row: (row.id,), item=lambda row: Label(**row._mapping))
+
+
+def names_of(conn: sa.Connection, of: Sequence[int]) -> dict[int, list[str]]:
+    """By concept, its own labels, people's first, and then those that the most of its members have; few of them."""
+    found: dict[int, list[str]] = {concept: [] for concept in of}
+    for row in conn.execute(sa.text(_NAMES), {"concepts": list(of), "most": _NAMES_EACH}):
+        found[row.concept].append(row.text)
+    return found
+
+
+_NAMES_EACH = 3
+_NAMES = """
+SELECT concept, text FROM (
+  SELECT concept, text, row_number() OVER (PARTITION BY concept ORDER BY min(place), count(*) DESC, text) AS nth
+  FROM (
+    SELECT concept_id AS concept, text, CASE kind WHEN 'person' THEN 0 ELSE 1 END AS place
+    FROM labels WHERE concept_id = ANY(:concepts)
+    UNION ALL
+    SELECT k.concept_id, l.text, 2 FROM concept_members k JOIN labels l ON l.model_id = k.model_id AND l.unit = k.unit
+    WHERE k.concept_id = ANY(:concepts)
+  ) AS said GROUP BY concept, text
+) AS ordered WHERE nth <= :most ORDER BY concept, nth
+"""
 
 
 def carry_over(conn: sa.Connection, version_id: int) -> int:

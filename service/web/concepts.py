@@ -7,12 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from service.api.state import state_of
-from service.queries import concepts, exemplars, models, probes
+from service.queries import concepts, exemplars, labels, models, probes
+from service.queries.grids import strongest
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _COLUMNS = 8  # images of the grid
+_LABELS = 50
 _ROWS = 24  # members in the grid; the table has all
 
 
@@ -35,10 +37,13 @@ def list_concepts(
             order=order,
             cursor=cursor or None,
         )
+        texts = labels.names_of(conn, [concept.id for concept in page.items])
         names = [found.name for found in models.list_models(conn, limit=1000).items]
         sets = [found.name for found in probes.list_probes(conn, limit=1000).items]
     filters = {"probe": probe, "model": model, "min_models": min_models, "order": order}
-    return render(request, "concepts", page=page, models=names, probes=sets, filters=filters, cursor=cursor)
+    return render(
+        request, "concepts", page=page, texts=texts, models=names, probes=sets, filters=filters, cursor=cursor
+    )
 
 
 @router.get("/concepts/{concept}")
@@ -47,13 +52,8 @@ def get_concept(request: Request, concept: Annotated[int, Path(ge=1, le=2**31 - 
     with state_of(request).reading.connect() as conn:
         found = concepts.get_concept(conn, concept)
         images = exemplars.exemplars_of_concept(conn, concept, top=_COLUMNS)
-    # Of every model its strongest members, as many of each as fit.
-    members = sorted(found.members, key=lambda member: -member.strength)
-    ranks: dict[str, int] = {}
-    placed = []
-    for member in members:
-        ranks[member.model] = ranks.get(member.model, 0) + 1
-        placed.append((ranks[member.model], member))
-    shown = [member for _, member in sorted(placed, key=lambda pair: pair[0])[:_ROWS]]
-    shown.sort(key=lambda member: (member.model, -member.strength))
-    return render(request, "concept", concept=found, images=images, shown=shown)
+        said = labels.list_labels(conn, concept=concept, limit=_LABELS).items
+        own = {label.text for label in said}
+        of_members = [text for text in labels.names_of(conn, [concept])[concept] if text not in own]
+    shown = strongest(found.members, most=_ROWS)
+    return render(request, "concept", concept=found, images=images, shown=shown, labels=said, of_members=of_members)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from rosetta.labels import Label
+
 _NONE = "\N{EN DASH}"
 _STEPS = ((60, "s"), (60, "min"), (24, "h"), (365, "d"))
 
@@ -70,6 +72,15 @@ def plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def label_origin(label: Label) -> str:
+    """Where a label comes from, and what its score means."""
+    if label.kind == "text":
+        return f"by {label.author}: the score is the similarity of words and images on {label.probe_set}"
+    if label.kind == "mask":
+        return f"by masks of {label.probe_set}: the score is the overlap, intersection over union"
+    return f"{label.author} said so, {day(label.created_at)}"
+
+
 def heat_map(model: str, unit: int, image: int, probe: str) -> str:
     """The address of a unit's heat map over one image."""
     wanted = urlencode({"probe": probe, "image": image, "overlay": "true", "size": 192})
@@ -90,5 +101,5 @@ def with_parameters(path: str, **values: object) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (count, correlation, decimal, q_value, chance, percent, duration, ago, day, plain)
+    for function in (count, correlation, decimal, q_value, chance, percent, duration, ago, day, plain, label_origin)
 } | {"heat_map": heat_map, "image_url": image, "with": with_parameters}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
@@ -18,7 +18,7 @@ from service import jobs
 from service.api import failures
 from service.api.state import state_of
 from service.jobs.presence import workers_at_work
-from service.queries import buddies, comparisons, models, names, pages, probes, questions
+from service.queries import buddies, comparisons, label_search, models, names, pages, probes, questions
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -90,7 +90,7 @@ class _Page:
 
 
 def _place(conn: sa.Connection, text: str) -> str | None:
-    """The page that an address or the name of one model leads to."""
+    """The page that an address, the name of one model or the words of a label lead to."""
     try:
         if _ADDRESS.fullmatch(text):
             mention, unit = parse_address(re.sub(r"\s+(?:unit\s+)?", "/", text, count=1, flags=re.IGNORECASE))
@@ -99,9 +99,20 @@ def _place(conn: sa.Connection, text: str) -> str | None:
                 return None
             return f"/units/{quote(found[0].name)}/{names.unit_row(conn, found[0], unit).number}"
         found = names.resolve_models(conn, text)
+    except NotFound:
+        return _labelled(conn, text)
     except RosettaError:
         return None
     return f"/models/{quote(found[0].name)}" if len(found) == 1 else None
+
+
+def _labelled(conn: sa.Connection, text: str) -> str | None:
+    """The search that finds something by the words of a text."""
+    try:
+        found = label_search.search_labels(conn, text, top=1)
+    except InvalidRequest:  # no word in it
+        return None
+    return f"/search?{urlencode({'q': text})}" if found else None
 
 
 def _named(conn: sa.Connection, text: str) -> list[str]:

@@ -16,13 +16,14 @@ from rosetta.addresses import parse_unit
 from rosetta.errors import RosettaError
 from rosetta.results import Match, Unit
 from service.api.state import state_of
-from service.queries import exemplars, matches, memberships, models, units
+from service.queries import exemplars, labels, matches, memberships, models, units
 from service.web import charts
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _COLUMNS = 8  # images of the grid
+_LABELS = 50
 _LISTED = 3  # matches of each model in the table, where the reader does not say
 
 Text = Annotated[str, Query()]
@@ -92,6 +93,7 @@ def get_unit(
             problem = error
         chosen = probe or (rows[0].match.probe_set if rows else next((s.probe_set for s in found.statistics), ""))
         images = _images(conn, found, chosen, by)
+        said = labels.list_labels(conn, unit=f"{model}/{found.number}", limit=_LABELS).items
         concepts = memberships.concepts_of(conn, model, found.number)
         others = [row.name for row in models.list_models(conn, limit=1000).items if row.name != model]
         last = models.get_model(conn, model).units - 1
@@ -107,6 +109,7 @@ def get_unit(
         probe=chosen,
         images=images,
         concepts=concepts,
+        labels=said,
         others=others,
         filters=filters,
         by=by,
