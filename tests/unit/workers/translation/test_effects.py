@@ -4,8 +4,10 @@ from planted import eye, painter
 from torch.nn import functional
 
 from rosetta.errors import InvalidRequest
+from workers.probes import GeneratorProbes
 from workers.translation.effects import Effects, EffectSums, Watched, scores, thresholds
 from workers.translation.interventions import Intervention
+from workers.zoo import registry
 from workers.zoo.base import Latents
 
 UNITS = "units"
@@ -136,3 +138,18 @@ def test_without_controls_there_is_no_z():
     (alone,) = scores(effects, [(0, 0)], {0: ()})
     assert alone.correlation == pytest.approx(1, abs=1e-4)
     assert alone.z != alone.z
+
+
+@pytest.mark.slow
+def test_in_the_demo_the_strongest_match_is_a_cause_too():
+    """dcgan-faces 813 is main.8:45, and its best match is blocks.0:5 of EfficientNet-Lite0."""
+    generator, network = registry.load("demo:dcgan-faces"), registry.load("demo:efficientnet-lite0")
+    batch = GeneratorProbes(generator, 1, 4).latents(range(4))
+    zeros = [Intervention.zero("main.8", channel) for channel in (45, 100, 3)]
+    limits = thresholds(generator, [batch], zeros)
+    sums = EffectSums(generator, zeros, limits, Watched(network, (("blocks.0", 5),), torch.ones(1).double()))
+    sums.update(batch)
+    effects = sums.result()
+    assert effects.correlation[0, 0] > 0.7
+    assert effects.correlation[1:, 0].abs().max() < 0.5
+    assert effects.inside[0, 0] > 3 * effects.outside[0, 0]
