@@ -10,6 +10,10 @@ from typing import Literal, Self, overload
 import httpx
 
 from rosetta import exports, operations
+from rosetta.client_labels import AsyncLabelCalls
+from rosetta.client_maps import AsyncMapCalls
+from rosetta.client_search import AsyncSearchCalls
+from rosetta.concepts import AsyncConceptHandle
 from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
 from rosetta.handles import Answer, AsyncJobHandle
@@ -21,7 +25,7 @@ from rosetta.units import AsyncUnitHandle
 from rosetta.waiting import get_job
 
 
-class AsyncClient:
+class AsyncClient(AsyncMapCalls, AsyncLabelCalls, AsyncSearchCalls):
     """Talks to a Rosetta service without blocking: `Client`, with its methods awaited.
 
     Args:
@@ -274,9 +278,10 @@ class AsyncClient:
             )
         )
 
-    async def concept(self, concept_id: int) -> Concept:
+    async def concept(self, concept_id: int) -> AsyncConceptHandle:
         """As `Client.concept`."""
-        return await self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
+        found = await self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
+        return AsyncConceptHandle(self._transport, found)
 
     async def find_concepts(
         self,
@@ -310,12 +315,6 @@ class AsyncClient:
     async def ask(self, question: str, *, probe: str | None = None) -> Answer:
         """As `Client.ask`."""
         return Answer(await self._run(operations.ask(question, probe)))
-
-    async def search(
-        self, *, unit: str, model: str | None = None, top: int = 10, probe: str | None = None
-    ) -> Rows[SketchMatch]:
-        """As `Client.search`."""
-        return await self._run(operations.search(unit, into=model, probe=probe, top=top))
 
     async def sql(self, query: str) -> SqlRows:
         """As `Client.sql`."""

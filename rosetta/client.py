@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rosetta import operations
+from rosetta.client_labels import LabelCalls
+from rosetta.client_maps import MapCalls
 from rosetta.client_questions import QuestionCalls
+from rosetta.client_search import SearchCalls
 from rosetta.client_zoo import ZooCalls
 from rosetta.handles import JobHandle
 from rosetta.results import Check, Job, JobState
@@ -13,7 +16,7 @@ from rosetta.rows import Rows
 from rosetta.waiting import get_job
 
 
-class Client(ZooCalls, QuestionCalls):
+class Client(ZooCalls, QuestionCalls, MapCalls, LabelCalls, SearchCalls):
     """Talks to a Rosetta service; safe to use from several threads.
 
     Args:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from rosetta import exports, operations
+from rosetta.concepts import ConceptHandle
 from rosetta.connection import Connection
 from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
@@ -108,13 +109,16 @@ class QuestionCalls(Connection):
             )
         )
 
-    def concept(self, concept_id: int) -> Concept:
-        """A concept with its members.
+    def concept(self, concept_id: int) -> ConceptHandle:
+        """A concept with its members, which can be asked for its picture.
 
         Raises:
             NotFound: when there is none of that number.
+
+        Example:
+            >>> client.concept(1).grid().save("concept.png")
         """
-        return self._run(operations.get(f"/v1/concepts/{concept_id}", Concept))
+        return ConceptHandle(self._transport, self._run(operations.get(f"/v1/concepts/{concept_id}", Concept)))
 
     def find_concepts(
         self,
@@ -179,29 +183,7 @@ class QuestionCalls(Connection):
         Example:
             >>> print(client.ask("which neurons in EfficientNet match DCGAN unit 813?"))
         """
-        return Answer(self._run(operations.ask(question, probe)))
-
-    def search(
-        self, *, unit: str, model: str | None = None, top: int = 10, probe: str | None = None
-    ) -> Rows[SketchMatch]:
-        """Units like one, best first, also in models that it was never compared with.
-
-        Sketches are compared, whose cosine approximates the correlation that `matches` has exactly.
-
-        Args:
-            unit: its address, such as `dcgan-faces/main.8:45` or `dcgan-faces/813`.
-            model: where to look: a model, a family or a nickname; everywhere when left out.
-            top: how many.
-            probe: a probe set; the one on which the unit's model was mined last when left out.
-
-        Raises:
-            NotFound: with the nearest names, or when the model was not mined.
-            InvalidRequest: when the unit is dead.
-
-        Example:
-            >>> client.search(unit="dcgan-faces/813", top=5)
-        """
-        return self._run(operations.search(unit, into=model, probe=probe, top=top))
+        return Answer(self._run(operations.ask(question, probe)), self._transport.pictures)
 
     def sql(self, query: str) -> SqlRows:
         """The rows of one SQL statement over the views of the schema `analytics`, read-only.

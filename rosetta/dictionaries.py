@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rosetta import results
+from rosetta import results, strips
 from rosetta.frames import Kind
 from rosetta.results import DictionaryTuple
 from rosetta.rows import Frame
+from rosetta.strips import Strip
 from rosetta.views import Column, number, probability, unit_cell
 
 
@@ -67,6 +68,10 @@ class Dictionary(Frame[DictionaryTuple]):
             Column("least r", lambda row: number(row.min_correlation), right=True),
             Column("q", lambda row: probability(row.q_value), right=True),
         )
+
+    def strip(self, item: DictionaryTuple) -> Strip:
+        """The units of a tuple, on the images that the generator's fires on most."""
+        return strips.of_units([(unit.model, unit.unit) for unit in item.units], self.probe_set)
 
     def __str__(self) -> str:
         """How many tuples there are of what, and what there is when there are none."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import quote
@@ -13,6 +11,7 @@ import httpx
 
 from rosetta.effects import Download, Operation, Request
 from rosetta.errors import InvalidRequest
+from rosetta.files import scratch
 from rosetta.frames import csv_to_parquet, kind_of_postgres_type, need_arrow
 from rosetta.progress import transfer_bar
 from rosetta.results import Table
@@ -34,7 +33,7 @@ def export(table: str, path: Path, form: Format | None, *, progress: bool) -> Op
     table = table.removeprefix("analytics.")
     if form == "parquet":
         need_arrow()
-    with _scratch(path) as rows, _scratch(path) as converted:
+    with scratch(path) as rows, scratch(path) as converted:
         yield from _download(table, rows, "jsonl" if form == "jsonl" else "csv", progress=progress)
         if form == "parquet":
             names, types = yield from _columns(table)
@@ -50,24 +49,6 @@ def _check_format(path: Path, form: str | None) -> Format:
         if (form or ending) == known:
             return known
     raise InvalidRequest(f"'{form or path.name}' is no format: choose one of {', '.join(FORMATS)}", format=form)
-
-
-@contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """A file beside the path, gone afterwards unless it was moved to it."""
-    for number in range(1000):
-        beside = path.with_name(f".{path.name}.{os.getpid()}.{number}.part")
-        try:
-            beside.touch(exist_ok=False)
-            break
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InvalidRequest(f"{path} cannot be written: {error.strerror}", path=str(path)) from error
-    try:
-        yield beside
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _download(table: str, target: Path, form: str, *, progress: bool) -> Operation[None]:

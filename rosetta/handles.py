@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-from rosetta import operations, results
+from rosetta import html, operations, results
 from rosetta.progress import JobBar, Watch
 from rosetta.results import CorrelatedMatch, Match, ModelPair
 from rosetta.rows import Rows
+from rosetta.strips import Run
 from rosetta.transport import AsyncTransport, Transport
 from rosetta.views import job_note, progress
 from rosetta.waiting import get_job, wait_for
@@ -26,13 +27,13 @@ class Answer:
         pairs: how much models share, where that was asked.
     """
 
-    def __init__(self, answer: results.Answer) -> None:
+    def __init__(self, answer: results.Answer, pictures: Run | None = None) -> None:
         self._result = answer
         self.question = answer.question
         self.kind = answer.kind
         self.understood = answer.understood
         self.text = answer.text
-        self.matches: Rows[Match] = Rows(answer.matches, Match, "matches")
+        self.matches: Rows[Match] = Rows(answer.matches, Match, "matches").pictured(pictures)
         self.pairs: Rows[ModelPair] = Rows(answer.pairs, ModelPair, "pairs of models")
 
     def as_result(self) -> results.Answer:
@@ -47,10 +48,8 @@ class Answer:
         return "\n".join([f"<Answer: {self.text}>", *rows])
 
     def _repr_html_(self) -> str:
-        import html
-
         rows = [rows._repr_html_() for rows in (self.matches, self.pairs) if rows]
-        return "\n".join([f"<p>{html.escape(self.text)}</p>", *rows])
+        return "\n".join([html.text(self.text), *rows])
 
 
 class _JobHandle:
@@ -60,7 +59,8 @@ class _JobHandle:
         last_seen: all that is known of it.
     """
 
-    def __init__(self, job: results.Job) -> None:
+    def __init__(self, transport: Transport | AsyncTransport, job: results.Job) -> None:
+        self._pictures = transport.pictures
         self.last_seen = job
 
     @property
@@ -81,7 +81,7 @@ class _JobHandle:
     @property
     def matches(self) -> Rows[CorrelatedMatch]:
         """What a job `correlate` found, in each model by rank, once it is done; of other jobs none."""
-        return operations.correlated(self.last_seen)
+        return operations.correlated(self.last_seen).pictured(self._pictures)
 
     @property
     def already_done(self) -> bool:
@@ -96,12 +96,15 @@ class _JobHandle:
         note = f": {job_note(self.last_seen)}" if job_note(self.last_seen) else ""
         return f"<job {self.id} ({self.last_seen.kind}) {self.status}{done}{note}>"
 
+    def _repr_html_(self) -> str:
+        return html.text(repr(self).strip("<>")) + (self.matches._repr_html_() if self.matches else "")
+
 
 class JobHandle(_JobHandle):
     """A job, which can be waited for, cancelled and tried again."""
 
     def __init__(self, transport: Transport, job: results.Job) -> None:
-        super().__init__(job)
+        super().__init__(transport, job)
         self._transport = transport
 
     def wait(self, progress: bool | Watch = True, timeout: float | None = None) -> JobHandle:
@@ -143,7 +146,7 @@ class AsyncJobHandle(_JobHandle):
     """A job, which can be waited for, cancelled and tried again without blocking."""
 
     def __init__(self, transport: AsyncTransport, job: results.Job) -> None:
-        super().__init__(job)
+        super().__init__(transport, job)
         self._transport = transport
 
     async def wait(self, progress: bool | Watch = True, timeout: float | None = None) -> AsyncJobHandle:

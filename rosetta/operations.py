@@ -307,14 +307,6 @@ def ask(question: str, probe: str | None) -> Operation[Answer]:
     return decode((yield from send(Request("POST", "/v1/ask", body=body))), Answer)
 
 
-def search(unit: str, *, into: str | None, probe: str | None, top: int) -> Operation[Rows[SketchMatch]]:
-    """The units whose sketches are nearest to a unit's."""
-    parse_address(unit)
-    body = {"unit": unit, "in": into, "probe": probe, "top": top}
-    response = yield from send(Request("POST", "/v1/search", body=body))
-    return Rows(decode(response, Page[SketchMatch]).items, SketchMatch, "units like it")
-
-
 def query(sql: str) -> Operation[SqlRows]:
     """The rows of a SQL query."""
     return SqlRows(decode((yield from send(Request("POST", "/v1/sql", body={"query": sql}))), Table))

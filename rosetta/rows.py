@@ -8,9 +8,11 @@ from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from rosetta import html, strips
 from rosetta.frames import Kind, from_json, kind_of_annotation, kind_of_postgres_type, to_arrow, to_pandas
 from rosetta.results import Table
-from rosetta.views import VIEWS, Column, cell, html_table, text_table
+from rosetta.strips import Run, Strip
+from rosetta.views import VIEWS, Column, cell, text_table
 
 if TYPE_CHECKING:
     import pandas
@@ -24,6 +26,8 @@ _SHOWN_IN_HTML = 50
 class Frame(Sequence[T], Generic[T]):
     """What dataclass rows and SQL rows have in common."""
 
+    _run: Run | None = None
+
     def __init__(self, items: Iterable[T], columns: tuple[str, ...], kinds: tuple[Kind, ...], noun: str) -> None:
         self._items = tuple(items)
         self._kinds = kinds
@@ -36,6 +40,15 @@ class Frame(Sequence[T], Generic[T]):
     def view(self) -> tuple[Column, ...]:
         """The columns of a table for people."""
         raise NotImplementedError
+
+    def strip(self, item: T) -> Strip | None:
+        """The small picture of a row in a notebook, if it is about units."""
+        return strips.of_row(item)
+
+    def pictured(self, run: Run | None) -> Self:
+        """Itself, with the means to fetch pictures when a notebook shows it; None: without."""
+        self._run = run
+        return self
 
     def __len__(self) -> int:
         return len(self._items)
@@ -99,7 +112,13 @@ class Frame(Sequence[T], Generic[T]):
         caption = self._headline()
         if len(shown) < len(self):
             caption += f", the first {len(shown)} shown"
-        return html_table(self.view(), shown, caption)
+        pictures, why_none = self._pictures(shown)
+        return html.table(self.view(), shown, caption, pictures) + strips.without(why_none)
+
+    def _pictures(self, shown: Sequence[T]) -> tuple[dict[int, str], str]:
+        """HTML by row, and why there is none, if that is so."""
+        wanted = {place: strip for place, item in enumerate(shown[: strips.MOST]) if (strip := self.strip(item))}
+        return ({}, "") if self._run is None or not wanted else strips.draw(self._run, wanted)
 
 
 def _cell_at(index: int, row: tuple[Any, ...]) -> str:

@@ -19,6 +19,8 @@ import msgspec
 from rosetta.effects import Compute, Download, Effect, Listen, Operation, Pause, Request, Together
 from rosetta.errors import InvalidRequest, RosettaError
 from rosetta.local import service_url
+from rosetta.rows import Frame
+from rosetta.strips import Run
 from rosetta.wire import raise_for_error
 
 T = TypeVar("T")
@@ -143,9 +145,16 @@ class Transport:
                     outcome = error
         except StopIteration as stop:
             result: T = stop.value
+            if isinstance(result, Frame):
+                result.pictured(self.pictures)
             return result
         finally:
             operation.close()
+
+    @property
+    def pictures(self) -> Run | None:
+        """What a notebook fetches the pictures of results with."""
+        return self.run
 
     def _perform(self, effect: Effect) -> Any:
         match effect:
@@ -199,6 +208,11 @@ class AsyncTransport:
     def __init__(self, endpoint: Endpoint, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self.endpoint = endpoint
         self._http = httpx.AsyncClient(transport=transport, **endpoint._httpx_options())
+
+    @property
+    def pictures(self) -> Run | None:
+        """None: a notebook shows results without waiting for an event loop."""
+        return None
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from rosetta import operations, pictures, results
+from rosetta import html, operations, pictures, results, strips
 from rosetta.handles import AsyncJobHandle, JobHandle
-from rosetta.pictures import Format, Measure
+from rosetta.pictures import Format, Measure, Picture
 from rosetta.results import Exemplar, Match, UnitStatistics
 from rosetta.rows import Rows
 from rosetta.transport import AsyncTransport, Transport
+
+_IMAGES_IN_HTML, _CELL_IN_HTML = 6, 144
 
 
 class _UnitHandle:
@@ -24,7 +26,8 @@ class _UnitHandle:
         statistics: its response on every probe set that its model was mined on.
     """
 
-    def __init__(self, unit: results.Unit) -> None:
+    def __init__(self, transport: Transport | AsyncTransport, unit: results.Unit) -> None:
+        self._pictures = transport.pictures
         self.model = unit.model
         self.number = unit.number
         self.layer = unit.layer
@@ -37,12 +40,18 @@ class _UnitHandle:
     def __repr__(self) -> str:
         return f"<unit {self.number} of {self.model}: {self.layer}:{self.channel}, {self.height}x{self.width}>"
 
+    def _repr_html_(self) -> str:
+        path = f"{operations.models_path(self.model)}/units/{self.number}/grid"
+        params = {"images": _IMAGES_IN_HTML, "size": _CELL_IN_HTML}
+        figure = strips.figure(self._pictures, path, params, f"{self.address} and its best matches on the same images")
+        return html.text(repr(self).strip("<>")) + figure + self.statistics._repr_html_()
+
 
 class UnitHandle(_UnitHandle):
     """A unit of a model, which can be asked for its matches and pictures."""
 
     def __init__(self, transport: Transport, unit: results.Unit) -> None:
-        super().__init__(unit)
+        super().__init__(transport, unit)
         self._transport = transport
 
     def matches(
@@ -115,7 +124,7 @@ class UnitHandle(_UnitHandle):
         quantile: float | None = None,
         size: int | None = None,
         format: Format = "png",
-    ) -> bytes:
+    ) -> Picture:
         """The unit's activation map on an image, in colours from its mean to its high values there, as a file.
 
         Args:
@@ -131,10 +140,56 @@ class UnitHandle(_UnitHandle):
             Unavailable: when no worker is at work, or it takes longer than a request waits.
 
         Example:
-            >>> Path("unit.png").write_bytes(client.unit("dcgan-faces", 813).heatmap(image=3, size=256))
+            >>> client.unit("dcgan-faces", 813).heatmap(image=3, size=256).save("unit.png")
         """
         operation = pictures.heatmap(
             self.model, self.number, image, probe, overlay=overlay, quantile=quantile, size=size, form=format
+        )
+        return self._transport.run(operation)
+
+    def grid(
+        self,
+        model: str | None = None,
+        top: int = 1,
+        *,
+        best_buddies: bool = False,
+        probe: str | None = None,
+        by: Measure = "maximum",
+        images: int | None = None,
+        size: int | None = None,
+        format: Format = "png",
+    ) -> Picture:
+        """The figure of the unit and its best matches in other models, on the images that it fires on most.
+
+        Args:
+            model: where to look: a model, a family or a nickname; every model that it was compared with when left out.
+            top: matches in each model.
+            best_buddies: only matches whose own best match is this unit.
+            probe: a probe set; the one on which the unit's model was mined last when left out.
+            by: which images: of the greatest maximum or mean of its activation map.
+            images: how many; 8 when left out.
+            size: the longer side of a cell, pixels; 192 when left out. All else is in proportion.
+            format: `png` or `webp`.
+
+        Raises:
+            NotFound: when a name is unknown, or the model was not mined there.
+            InvalidRequest: when the unit is dead, or the figure would be too large.
+            Unavailable: when no worker is at work.
+
+        Example:
+            >>> client.unit("dcgan-faces", 813).grid().save("unit.png")
+        """
+        operation = pictures.unit_grid(
+            self.model,
+            self.number,
+            model,
+            top,
+            best_buddies=best_buddies,
+            probe=probe,
+            by=by,
+            images=images,
+            size=size,
+            form=format,
         )
         return self._transport.run(operation)
 
@@ -143,7 +198,7 @@ class AsyncUnitHandle(_UnitHandle):
     """A unit of a model, which can be asked for its matches and pictures without blocking."""
 
     def __init__(self, transport: AsyncTransport, unit: results.Unit) -> None:
-        super().__init__(unit)
+        super().__init__(transport, unit)
         self._transport = transport
 
     async def matches(
@@ -179,9 +234,36 @@ class AsyncUnitHandle(_UnitHandle):
         quantile: float | None = None,
         size: int | None = None,
         format: Format = "png",
-    ) -> bytes:
+    ) -> Picture:
         """As `UnitHandle.heatmap`."""
         operation = pictures.heatmap(
             self.model, self.number, image, probe, overlay=overlay, quantile=quantile, size=size, form=format
+        )
+        return await self._transport.run(operation)
+
+    async def grid(
+        self,
+        model: str | None = None,
+        top: int = 1,
+        *,
+        best_buddies: bool = False,
+        probe: str | None = None,
+        by: Measure = "maximum",
+        images: int | None = None,
+        size: int | None = None,
+        format: Format = "png",
+    ) -> Picture:
+        """As `UnitHandle.grid`."""
+        operation = pictures.unit_grid(
+            self.model,
+            self.number,
+            model,
+            top,
+            best_buddies=best_buddies,
+            probe=probe,
+            by=by,
+            images=images,
+            size=size,
+            form=format,
         )
         return await self._transport.run(operation)

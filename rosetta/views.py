@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rosetta.labels import Label, TextMatch
 from rosetta.results import (
     Check,
     Concept,
@@ -160,6 +160,12 @@ def _neighbour(row: Any) -> str:
     return unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)
 
 
+def _labelled(row: Label | TextMatch) -> str:
+    if row.concept is not None:
+        return f"concept {row.concept}"
+    return f"{row.model} {unit_cell(row.unit or 0, row.layer or '', row.channel or 0)}"
+
+
 _UNIT = Column("unit", lambda row: f"{row.model} {unit_cell(row.unit, row.layer, row.channel)}")
 VIEWS: dict[type, tuple[Column, ...]] = {
     Concept: (
@@ -170,6 +176,22 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("cohesion", lambda row: number(row.cohesion), right=True),
         Column("stability", lambda row: number(row.stability, 2), right=True),
         Column("q", lambda row: probability(row.q_value), right=True),
+    ),
+    Label: (
+        Column("label", lambda row: str(row.id), right=True),
+        Column("of", _labelled),
+        Column("text", lambda row: row.text, wraps=True),
+        Column("kind", lambda row: row.kind, optional=True),
+        Column("by", lambda row: row.author, optional=True),
+        Column("score", lambda row: number(row.score), right=True),
+    ),
+    TextMatch: (
+        Column("rank", lambda row: str(row.rank), right=True),
+        Column("found", _labelled),
+        Column("text", lambda row: row.text, wraps=True),
+        Column("by", lambda row: row.by),
+        Column("score", lambda row: number(row.score), right=True),
+        Column("probe set", lambda row: row.probe_set or "-", optional=True),
     ),
     ConceptMember: (
         Column("model", lambda row: row.model),
@@ -289,18 +311,3 @@ def text_table(columns: Sequence[Column], rows: Iterable[Any]) -> str:
         return "  ".join(parts).rstrip()
 
     return "\n".join(map(aligned, lines))
-
-
-def html_table(columns: Sequence[Column], rows: Iterable[Any], caption: str) -> str:
-    """Rows as an HTML table for a notebook."""
-
-    def line(tag: str, texts: Iterable[str]) -> str:
-        cells = (
-            f'<{tag} style="text-align:{"right" if column.right else "left"}">{html.escape(text)}</{tag}>'
-            for column, text in zip(columns, texts, strict=True)
-        )
-        return f"<tr>{''.join(cells)}</tr>"
-
-    head = line("th", (column.heading for column in columns))
-    body = "".join(line("td", (column.text(row) for column in columns)) for row in rows)
-    return f"<table><caption>{html.escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"

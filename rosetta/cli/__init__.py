@@ -41,6 +41,8 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "ask": Entry("rosetta.cli.ask:ask", "Ask a question in plain words."),
         "concepts": Entry("rosetta.cli.concepts:concepts", "List and show what several models share; find it anew."),
         "dictionary": Entry("rosetta.cli.dictionary:dictionary", "Show best buddies of one model in several."),
+        "labels": Entry("rosetta.cli.labels:labels", "Say, list and remove what units and concepts answer to."),
+        "map": Entry("rosetta.cli.map:map_", "List, make and save maps: all units in two dimensions."),
         "search": Entry("rosetta.cli.search:search", "Find units like one, in models never compared with it."),
         "sql": Entry("rosetta.cli.sql:sql", "Run one SQL query, read-only."),
         "export": Entry("rosetta.cli.sql:export", "Write a table to a Parquet, CSV or JSON Lines file."),
@@ -81,7 +83,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections of commands, without importing any."""
-        width = max(map(len, _ENTRIES))
+        width = max(len(name) for name in _ENTRIES)  # `map` is a command here
         for section, entries in SECTIONS.items():
             with formatter.section(section):
                 formatter.write_dl([(name.ljust(width), entry.summary) for name, entry in entries.items()])

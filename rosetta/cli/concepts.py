@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,10 +11,12 @@ from rosetta.cli.output import (
     connected,
     examples,
     keeps_going,
+    png_option,
     print_json,
     print_pairs,
     print_rows,
     print_table,
+    save_picture,
     watch_job,
 )
 
@@ -58,17 +61,19 @@ def list_(
         print_rows(found, none="no concepts: mine more models, or more images", without={"probe set"} if probe else ())
 
 
-@concepts.command(epilog=examples("rosetta concepts show 1"))
+@concepts.command(epilog=examples("rosetta concepts show 1", "rosetta concepts show 1 --png concept.png"))
 @click.argument("concept", type=int, metavar="ID")
+@png_option("Draw its units on the same images, a row a model.")
 @connected
-def show(client: Client, concept: int, *, as_json: bool) -> None:
+def show(client: Client, concept: int, png: Path | None, *, as_json: bool) -> None:
     """Show a concept and its units."""
-    from rosetta.results import ConceptMember
-    from rosetta.views import VIEWS, number, probability
+    from rosetta.views import number, probability
 
     found = client.concept(concept)
+    if png is not None:
+        save_picture(found.grid(), png)
     if as_json:
-        print_json(found)
+        print_json(found.as_result())
         return
     print_pairs(
         {
@@ -81,7 +86,7 @@ def show(client: Client, concept: int, *, as_json: bool) -> None:
         }
     )
     click.echo()
-    print_table(VIEWS[ConceptMember], found.members)
+    print_table(found.members.view(), found.members)
 
 
 @concepts.command(epilog=examples("rosetta concepts find --probe faces --resolution 0.3"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MODELS = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
 PROBE = "faces"
+PICTURE = "demo-concept.png"
 QUESTION = "which neurons in EfficientNet match DCGAN unit 813?"
 
 
@@ -41,6 +42,7 @@ def demo(images: int, *, stop: bool) -> None:
             say("")
             click.echo(click.style(QUESTION, bold=True))
             print_answer(client.ask(QUESTION, probe=PROBE))
+            _draw(client, settings.data_dir / PICTURE)
     finally:
         if stop:
             local.down(settings.data_dir, tell=say)
@@ -67,6 +69,13 @@ def _mine(client: Client, images: int) -> None:
             job.wait(progress=watch_job())
     say("\nhow much they share (`by chance`: best buddies when the images are permuted):")
     print_rows(client.pairs(probe=PROBE), none="", without={"probe set"})
+
+
+def _draw(client: Client, path: Path) -> None:
+    """Draw the concept of most models and, among these, of highest cohesion; of too few images there may be none."""
+    for concept in client.concepts(PROBE, limit=1):
+        client.concept(concept.id).grid().save(path)
+        click.echo(f"\nwhat {', '.join(concept.models)} see alike (concept {concept.id}): {path}")
 
 
 def _say_what_next(url: str, data_dir: Path) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rosetta.cli.output import connected, examples, keeps_going, print_json, print_rows, print_text, watch_job
+from rosetta.cli.output import (
+    connected,
+    examples,
+    keeps_going,
+    png_option,
+    print_json,
+    print_rows,
+    print_text,
+    save_picture,
+    watch_job,
+)
 
 if TYPE_CHECKING:
     from rosetta.client import Client
@@ -22,6 +33,7 @@ _EXACT_ALONE = {"q", "best buddy", "rank back"}  # columns that sketches cannot 
         "rosetta match dcgan-faces 813 --in efficientnet",
         "rosetta match dcgan-faces/main.8:45 --best-buddies",
         "rosetta match dcgan-faces 813 --approximate --exact",
+        "rosetta match dcgan-faces 813 --png unit.png",
     )
 )
 @click.argument("model")
@@ -32,6 +44,7 @@ _EXACT_ALONE = {"q", "best buddy", "rank back"}  # columns that sketches cannot 
 @click.option("--approximate", is_flag=True, help="Estimate from sketches, also in models never compared with it.")
 @click.option("--exact", is_flag=True, help="With --approximate: correlate what it finds exactly, in a job.")
 @click.option("--probe", metavar="NAME", help="The probe set. [the newest one of each pair of models]")
+@png_option("Draw the unit and its matches on the same images; the best of each model unless --top says more.")
 @connected
 def match(
     client: Client,
@@ -40,6 +53,7 @@ def match(
     into: str | None,
     top: int | None,
     probe: str | None,
+    png: Path | None,
     *,
     best_buddies: bool,
     approximate: bool,
@@ -54,11 +68,15 @@ def match(
         raise click.UsageError("--best-buddies are of exact matches: leave out --approximate")
     if exact and not approximate:
         raise click.UsageError("--exact goes with --approximate: without it, matches are exact")
+    if png is not None and approximate:
+        raise click.UsageError("--png draws exact matches: leave out --approximate")
     handle = client.unit(model, unit)
     if exact:
         found: Rows[Any] = _correlated(handle, into, top, probe)
     else:
         found = handle.matches(into, top, best_buddies=best_buddies, approximate=approximate, probe=probe)
+    if png is not None:
+        save_picture(handle.grid(into, top or 1, best_buddies=best_buddies, probe=probe), png)
     if as_json:
         print_json(list(found))
         return

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ import click
 from rosetta.cli import Stopped
 
 if TYPE_CHECKING:
+    from rosetta.pictures import Picture
     from rosetta.progress import Watch
     from rosetta.results import Job
     from rosetta.rows import Rows, SqlRows
@@ -37,6 +39,17 @@ def connected(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(client, *args, **kwargs)
 
     return with_client
+
+
+def png_option(shows: str) -> Callable[..., Any]:
+    """The option `--png FILE`, whose help begins with what the picture shows."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--png", type=kind, metavar="FILE", help=f"{shows} The file is replaced.")
+
+
+def save_picture(picture: Picture, path: Path) -> None:
+    """Writes a picture, whole or not at all, and says where it is."""
+    say(f"wrote {picture.save(path)}")
 
 
 def examples(*lines: str) -> str:

@@ -121,7 +121,7 @@ def contour(values: Map, level: float, half_width: float) -> Map:
 
 def encode(pixels: Pixels, format: Format) -> bytes:
     """The picture uint8 [H, W, 3] as a file."""
-    options: dict[str, Any] = {"quality": _WEBP_QUALITY} if format == "webp" else {"optimize": True}
+    options: dict[str, Any] = {"quality": _WEBP_QUALITY} if format == "webp" else {}
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format.upper(), **options)
     return file.getvalue()
