@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,7 +49,7 @@ def submit_map(
     with engine.connect() as connection:
         probe_set = probe_row(connection, probe)
         mined = _mined(connection, probe_set.id)
-    units = sum(row.live for row in mined)
+    units = sum(live for _, _, live in mined)
     if not units:
         mend = "no unit on it is alive" if mined else f"`rosetta mine --probe {probe}` comes first"
         raise InvalidRequest(f"there is nothing to map on probe set '{probe}' yet: {mend}", probe=probe)
@@ -62,7 +61,7 @@ def submit_map(
         "min_dist": min_dist,
         "seed": seed,
     }
-    taken = [[row.model_id, str(row.created_at)] for row in mined]
+    taken = [[model_id, when] for model_id, when, _ in mined]
     inputs = json.dumps([probe_set.id, taken, n_neighbors, min_dist, seed, ENGINE_VERSION])
     key = f"map {hashlib.sha256(inputs.encode()).hexdigest()}"
     with engine.connect() as connection:
@@ -77,20 +76,21 @@ def submit_map(
 def submit_map_unasked(engine: sa.Engine, celery: Celery, *, probe: str) -> None:
     """Has the map made that a mine is followed by; none of so many units that it would take minutes."""
     with engine.connect() as connection:
-        units = sum(row.live for row in _mined(connection, probe_row(connection, probe).id))
+        units = sum(live for _, _, live in _mined(connection, probe_row(connection, probe).id))
     if 0 < units <= MOST_UNASKED:
         submit_map(engine, celery, probe=probe)
 
 
-def _mined(connection: sa.Connection, probe_set_id: int) -> Sequence[sa.Row[Any]]:
-    """The models mined on the probe set: `model_id`, `created_at` of the profile, how many units are `live`."""
+def _mined(connection: sa.Connection, probe_set_id: int) -> list[tuple[int, str, int]]:
+    """The models mined on the probe set: their ids, when each was mined, and how many live units it has."""
     profiles, models = schema.profiles, schema.models
-    return connection.execute(
-        sa.select(profiles.c.model_id, profiles.c.created_at, (models.c.units - profiles.c.dead_units).label("live"))
+    rows = connection.execute(
+        sa.select(profiles.c.model_id, profiles.c.created_at, models.c.units - profiles.c.dead_units)
         .join_from(profiles, models)
         .where(profiles.c.probe_set_id == probe_set_id)
         .order_by(profiles.c.model_id)
-    ).all()
+    )
+    return [(model_id, str(when), live) for model_id, when, live in rows]
 
 
 def _check(n_neighbors: int, min_dist: float, seed: int) -> None:
