@@ -15,6 +15,7 @@ from service.database.schema.probes import (
     sketches,
     unit_statistics,
 )
+from service.database.schema.texts import probe_masks, text_projections, text_sketches
 from service.database.schema.translations import translation_images, translations
 from service.database.schema.zoo import layers, models, units
 
@@ -33,9 +34,12 @@ __all__ = [
     "metadata",
     "models",
     "probe_images",
+    "probe_masks",
     "probe_sets",
     "profiles",
     "sketches",
+    "text_projections",
+    "text_sketches",
     "translation_images",
     "translations",
     "unit_map_points",
