@@ -70,6 +70,7 @@ class LabelCalls(Connection):
         *,
         members: bool = False,
         kind: LabelKind | None = None,
+        text: str | None = None,
         model: str | None = None,
         probe: str | None = None,
         limit: int | None = None,
@@ -80,6 +81,7 @@ class LabelCalls(Connection):
             target: of a unit, by its address, or of a concept, by its number; of everything when left out.
             members: of the concept's members in its place.
             kind: `person`, `text` or `mask`; all when left out.
+            text: that have these words, as a search finds them.
             model: of units of this model, family or nickname.
             probe: measured on this probe set.
             limit: how many; all when left out.
@@ -90,7 +92,8 @@ class LabelCalls(Connection):
         Example:
             >>> client.labels("dcgan-faces/813")
         """
-        params = {"of": "members" if members else None, "kind": kind, "model": model, "probe": probe}
+        of = "members" if members else None
+        params = {"of": of, "kind": kind, "text": text, "model": model, "probe": probe}
         return self._run(list_labels(target, params, limit))
 
     def remove_label(self, label: int) -> Label:
@@ -117,12 +120,14 @@ class AsyncLabelCalls:
         *,
         members: bool = False,
         kind: LabelKind | None = None,
+        text: str | None = None,
         model: str | None = None,
         probe: str | None = None,
         limit: int | None = None,
     ) -> Rows[Label]:
         """As `Client.labels`."""
-        params = {"of": "members" if members else None, "kind": kind, "model": model, "probe": probe}
+        of = "members" if members else None
+        params = {"of": of, "kind": kind, "text": text, "model": model, "probe": probe}
         return await self._transport.run(list_labels(target, params, limit))
 
     async def remove_label(self, label: int) -> Label:

@@ -40,6 +40,7 @@ def add(client: Client, target_: str, text: str, author: str | None, *, as_json:
 @click.argument("target_", metavar="[UNIT|CONCEPT]", required=False)
 @click.option("--members", is_flag=True, help="Of the concept's members in its place.")
 @click.option("--kind", type=click.Choice(["person", "text", "mask"]), help="Of one kind. [all]")
+@click.option("--text", metavar="WORDS", help="That have these words.")
 @click.option("--model", metavar="MODEL|FAMILY", help="Of its units.")
 @click.option("--probe", metavar="NAME", help="Measured on this probe set.")
 @click.option("--limit", type=click.IntRange(1), default=50, metavar="N", help="How many. [50]")
@@ -48,6 +49,7 @@ def list_(
     client: Client,
     target_: str | None,
     kind: Any,
+    text: str | None,
     model: str | None,
     probe: str | None,
     limit: int,
@@ -57,7 +59,7 @@ def list_(
 ) -> None:
     """List labels, newest first."""
     of = None if target_ is None else target(target_)
-    found = client.labels(of, members=members, kind=kind, model=model, probe=probe, limit=limit)
+    found = client.labels(of, members=members, kind=kind, text=text, model=model, probe=probe, limit=limit)
     if as_json:
         print_json(list(found))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +11,10 @@ from rosetta.labels import TextMatch
 from service.database.schema import labels, layers, models, probe_sets, units
 from service.queries import names
 from service.queries.labels import JOINED
+from service.queries.words import words_query
 
-LARGEST_TOP, LONGEST = 1000, 300
+LARGEST_TOP = 1000
 BY_LABEL = "label"
-_WORD = re.compile(r"\w+")
 
 
 def search_labels(
@@ -39,7 +38,7 @@ def search_labels(
     """
     if not 1 <= top <= LARGEST_TOP:
         raise InvalidRequest(f"top must be between 1 and {LARGEST_TOP}, not {top}", top=top)
-    query = _query(text)
+    query = words_query(text)
     # A label of many words says less about each; a person's counts before a job's of the same fit.
     rank = sa.func.ts_rank(labels.c.words, query, 1)
     columns: tuple[sa.ColumnElement[Any], ...] = (
@@ -63,20 +62,3 @@ def search_labels(
     order = (rank.desc(), labels.c.kind != "person", labels.c.score.desc().nulls_last(), labels.c.id)
     rows = conn.execute(statement.order_by(*order).limit(top))
     return [TextMatch(rank=place, by=BY_LABEL, **row._mapping) for place, row in enumerate(rows, start=1)]
-
-
-def _query(text: str) -> sa.ColumnElement[Any]:
-    """Every word of the text, by its stem or as a beginning."""
-    if len(text) > LONGEST:
-        raise InvalidRequest(f"the text has {len(text)} characters: {LONGEST} are allowed")
-    words = _WORD.findall(text)
-    if not words:
-        raise InvalidRequest("there is no word to look for: give one, such as `glasses`")
-    parts = [
-        sa.func.plainto_tsquery("english", word).op("||")(sa.func.to_tsquery("simple", sa.literal(f"{word}:*")))
-        for word in words
-    ]
-    query: sa.ColumnElement[Any] = parts[0]
-    for part in parts[1:]:
-        query = query.op("&&")(part)
-    return query

@@ -15,6 +15,7 @@ from rosetta.labels import Label, LabelKind
 from rosetta.results import Page
 from service.database.schema import concept_members, concepts, labels, layers, models, probe_sets, units
 from service.queries import names, pages
+from service.queries.words import words_query
 
 LONGEST_TEXT, LONGEST_AUTHOR = 200, 100
 ANONYMOUS = "anonymous"
@@ -90,6 +91,7 @@ def list_labels(
     concept: int | None = None,
     of: Of = "own",
     kind: LabelKind | None = None,
+    text: str | None = None,
     model: str | None = None,
     probe: str | None = None,
     limit: int = pages.DEFAULT_LIMIT,
@@ -103,6 +105,7 @@ def list_labels(
         concept: of this concept; None: of all.
         of: the concept's own labels, or those of its members.
         kind: of one kind; None: of all.
+        text: that have these words, as a search finds them; None: all.
         model: of units of this model, family or nickname.
         probe: measured on this probe set.
         limit: labels a page.
@@ -110,7 +113,7 @@ def list_labels(
 
     Raises:
         NotFound: when a name is unknown, with the nearest ones.
-        InvalidRequest: when a number is none, or unit and concept are both named.
+        InvalidRequest: when a number is none, unit and concept are both named, or there is no word in the text.
     """
     statement = sa.select(*_COLUMNS).select_from(JOINED)
     if unit is not None or concept is not None:
@@ -118,6 +121,8 @@ def list_labels(
         statement = statement.where(_members(target["concept_id"]) if of == "members" and concept else _is(target))
     if kind is not None:
         statement = statement.where(labels.c.kind == kind)
+    if text is not None:
+        statement = statement.where(labels.c.words.op("@@")(words_query(text)))
     if model is not None:
         statement = statement.where(models.c.id.in_([row.id for row in names.resolve_models(conn, model)]))
     if probe is not None:
@@ -128,23 +133,37 @@ def list_labels(
     return pages.paged(rows, limit, key=lambda row: (row.id,), item=lambda row: Label(**row._mapping))
 
 
-def names_of(conn: sa.Connection, of: Sequence[int]) -> dict[int, list[str]]:
-    """By concept, its own labels, people's first, and then those that the most of its members have; few of them."""
+def best_labels(
+    conn: sa.Connection, *, unit: str | None = None, concept: int | None = None, most: int = 50
+) -> Sequence[Label]:
+    """Labels of a unit or a concept: people's first, the newest leading, then those of the highest scores.
+
+    Raises:
+        NotFound: when there is no such unit or concept.
+    """
+    order = (labels.c.kind != "person", labels.c.score.desc().nulls_last(), labels.c.id.desc())
+    statement = sa.select(*_COLUMNS).select_from(JOINED).where(_is(_target(conn, unit, concept)))
+    return [Label(**row._mapping) for row in conn.execute(statement.order_by(*order).limit(most))]
+
+
+def names_of(conn: sa.Connection, of: Sequence[int], *, most: int = 3) -> dict[int, list[str]]:
+    """By concept, its own labels, people's first, and then those that the most of its members have; so many at most."""
     found: dict[int, list[str]] = {concept: [] for concept in of}
-    for row in conn.execute(sa.text(_NAMES), {"concepts": list(of), "most": _NAMES_EACH}):
+    for row in conn.execute(sa.text(_NAMES), {"concepts": list(of), "most": most}):
         found[row.concept].append(row.text)
     return found
 
 
-_NAMES_EACH = 3
 _NAMES = """
 SELECT concept, text FROM (
-  SELECT concept, text, row_number() OVER (PARTITION BY concept ORDER BY min(place), count(*) DESC, text) AS nth
+  SELECT concept, text, row_number() OVER (
+    PARTITION BY concept ORDER BY min(place), count(*) DESC, max(score) DESC NULLS LAST, text) AS nth
   FROM (
-    SELECT concept_id AS concept, text, CASE kind WHEN 'person' THEN 0 ELSE 1 END AS place
+    SELECT concept_id AS concept, text, score, CASE kind WHEN 'person' THEN 0 ELSE 1 END AS place
     FROM labels WHERE concept_id = ANY(:concepts)
     UNION ALL
-    SELECT k.concept_id, l.text, 2 FROM concept_members k JOIN labels l ON l.model_id = k.model_id AND l.unit = k.unit
+    SELECT k.concept_id, l.text, l.score, 2
+    FROM concept_members k JOIN labels l ON l.model_id = k.model_id AND l.unit = k.unit
     WHERE k.concept_id = ANY(:concepts)
   ) AS said GROUP BY concept, text
 ) AS ordered WHERE nth <= :most ORDER BY concept, nth

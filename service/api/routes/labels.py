@@ -27,6 +27,7 @@ def list_labels(
     concept: Annotated[int | None, Query(description="of the concept of this number")] = None,
     of: _Of = "own",
     kind: _Kind = None,
+    text: Annotated[str | None, Query(description="that have these words, as a search finds them")] = None,
     model: Annotated[str | None, Query(description="of units of this model, family or nickname")] = None,
     probe: Annotated[str | None, Query(description="measured on this probe set")] = None,
     limit: Limit = pages.DEFAULT_LIMIT,
@@ -41,6 +42,7 @@ def list_labels(
                 concept=concept,
                 of=of,
                 kind=kind,
+                text=text,
                 model=model,
                 probe=probe,
                 limit=limit,
@@ -69,11 +71,16 @@ def remove_label(
     "/models/{model}/units/{unit:path}/labels", response_model=Page[Label], summary="What a unit answers to, in words"
 )
 def list_labels_of_unit(
-    request: Request, model: ModelName, unit: UnitText, kind: _Kind = None, limit: Limit = pages.DEFAULT_LIMIT
+    request: Request,
+    model: ModelName,
+    unit: UnitText,
+    kind: _Kind = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Newest first."""
     with state_of(request).reading.connect() as conn:
-        return respond(labels.list_labels(conn, unit=f"{model}/{unit}", kind=kind, limit=limit))
+        return respond(labels.list_labels(conn, unit=f"{model}/{unit}", kind=kind, limit=limit, cursor=cursor))
 
 
 @router.get("/concepts/{concept}/labels", response_model=Page[Label], summary="What a concept answers to, in words")
@@ -83,7 +90,8 @@ def list_labels_of_concept(
     of: _Of = "own",
     kind: _Kind = None,
     limit: Limit = pages.DEFAULT_LIMIT,
+    cursor: Cursor = None,
 ) -> Response:
     """Newest first."""
     with state_of(request).reading.connect() as conn:
-        return respond(labels.list_labels(conn, concept=concept, of=of, kind=kind, limit=limit))
+        return respond(labels.list_labels(conn, concept=concept, of=of, kind=kind, limit=limit, cursor=cursor))

@@ -85,6 +85,8 @@ def test_filters_and_pages(http, engine):
 
     assert texts() == "edcba"
     assert texts(kind="mask") == "e"
+    assert texts(text="B") == "b"
+    assert http.get("/v1/labels", params={"text": "?"}).status_code == 422
     assert texts(probe="faces") == "ed"
     assert texts(model="clip") == ""
     page = http.get("/v1/labels", params={"limit": 2}).json()
@@ -141,8 +143,8 @@ def test_refused_and_nothing_stored(http, body, status, message):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "a unit or a text"),
-        ({"unit": UNIT, "text": "hair"}, "a unit or a text"),
+        ({}, "name what to look for"),
+        ({"unit": UNIT, "text": "hair"}, "name what to look for"),
         ({"text": " ?! "}, "no word"),
         ({"text": "x" * 400}, "300 are allowed"),
         ({"text": "hair", "top": 0}, "top"),

@@ -25,8 +25,11 @@ def test_given_found_and_removed(client: Client):
     assert client.label(f"{GAN}/main.8:0", "glasses", author="ada") == unit
     assert list(client.labels()) == [of_concept, unit]
     assert list(client.labels(f"{GAN}/8")) == list(client.labels(model=GAN)) == [unit]
+    assert list(client.unit(GAN, 8).labels()) == list(client.unit(GAN, "main.8:0").labels("person")) == [unit]
+    assert list(client.unit(GAN, 9).labels()) == list(client.unit(GAN, 8).labels("text")) == []
     assert list(client.labels(concept)) == [of_concept]
     assert list(client.labels(concept, members=True)) == [unit]
+    assert list(client.labels(text="glass")) == [unit]
     assert list(client.labels(kind="mask")) == list(client.labels(model=CLIP)) == []
     (found,) = client.search(text="glass")
     assert (found.by, found.text, found.author, found.model, found.unit) == ("label", "glasses", "ada", GAN, 8)
@@ -40,7 +43,7 @@ def test_refused(client: Client):
         client.label("dcgan-face/8", "glasses")
     with pytest.raises(InvalidRequest, match="is not an address"):
         client.label("glasses", "dcgan-faces/8")
-    with pytest.raises(InvalidRequest, match="a unit or a text"):
+    with pytest.raises(InvalidRequest, match="name what to search for"):
         client.search()  # type: ignore[call-overload]
 
 
@@ -58,6 +61,7 @@ def test_without_blocking(service_url: str, client: Client):
         async with AsyncClient(service_url) as asynchronous:
             label = await asynchronous.label(f"{GAN}/8", "glasses")
             assert list(await asynchronous.labels()) == [label]
+            assert list(await (await asynchronous.unit(GAN, 8)).labels()) == [label]
             assert (await asynchronous.search(text="glasses"))[0].unit == 8
             assert (await asynchronous.search(unit=f"{GAN}/8", top=2))[0].rank == 1
             await asynchronous.remove_label(label.id)
