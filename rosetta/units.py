@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rosetta import html, operations, pictures, results, strips
+from rosetta.client_labels import list_labels
 from rosetta.handles import AsyncJobHandle, JobHandle
+from rosetta.labels import Label, LabelKind
 from rosetta.pictures import Format, Measure, Picture
 from rosetta.results import Exemplar, Match, UnitStatistics
 from rosetta.rows import Rows
@@ -115,6 +117,17 @@ class UnitHandle(_UnitHandle):
         """
         return self._transport.run(pictures.exemplars(self.model, self.number, probe, by))
 
+    def labels(self, kind: LabelKind | None = None) -> Rows[Label]:
+        """What the unit answers to, in words, newest first: said by people, or measured by jobs.
+
+        Args:
+            kind: `person`, `text` or `mask`; all when left out.
+
+        Example:
+            >>> client.unit("dcgan-faces", 813).labels()
+        """
+        return self._transport.run(list_labels(self.address, {"kind": kind}, None))
+
     def heatmap(
         self,
         image: int,
@@ -224,6 +237,10 @@ class AsyncUnitHandle(_UnitHandle):
     async def exemplars(self, probe: str | None = None, by: Measure = "maximum") -> Rows[Exemplar]:
         """As `UnitHandle.exemplars`."""
         return await self._transport.run(pictures.exemplars(self.model, self.number, probe, by))
+
+    async def labels(self, kind: LabelKind | None = None) -> Rows[Label]:
+        """As `UnitHandle.labels`."""
+        return await self._transport.run(list_labels(self.address, {"kind": kind}, None))
 
     async def heatmap(
         self,
