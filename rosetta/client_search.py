@@ -1,33 +1,85 @@
-"""What a client searches for: units like a unit, and what a text finds; blocking and with an event loop."""
+"""What a client searches for: units like a unit, what a text and an image find; blocking and with an event loop."""
 
 from __future__ import annotations
 
-from typing import Any, overload
+import hashlib
+import io
+from pathlib import Path
+from typing import Any, Protocol, Union, overload
 
 from rosetta.addresses import parse_address
 from rosetta.connection import Connection
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest
+from rosetta.image_search import ImageMatch
 from rosetta.labels import TextMatch
 from rosetta.results import Page, SketchMatch
 from rosetta.rows import Rows
 from rosetta.transport import AsyncTransport
-from rosetta.wire import decode, send
+from rosetta.wire import compute, decode, send
+
+# A file, its bytes, or a picture of Pillow.
+ImageSource = Union[str, Path, bytes, "PillowImage"]
+Box = tuple[float, float, float, float]
+
+
+class PillowImage(Protocol):
+    """What a picture of Pillow can do that is needed here."""
+
+    def save(self, fp: Any, format: str) -> None:
+        """Write it as a file."""
 
 
 def search(
-    *, unit: str | None, text: str | None, into: str | None, probe: str | None, top: int
+    *,
+    unit: str | None,
+    text: str | None,
+    image: ImageSource | None,
+    box: Box | None,
+    into: str | None,
+    probe: str | None,
+    top: int,
 ) -> Operation[Rows[Any]]:
-    """The units whose sketches are nearest to a unit's, or what a text finds."""
-    if (unit is None) == (text is None):
-        raise InvalidRequest("name what to search for: a unit or a text, one of the two")
+    """Units like a unit, what a text finds, or units that answer to an image."""
+    if sum(asked is not None for asked in (unit, text, image)) != 1:
+        raise InvalidRequest("name what to search for: a unit, a text or an image, one of the three")
+    if box is not None and image is None:
+        raise InvalidRequest("a box is one in an image: name the image too")
     body: dict[str, Any] = {"in": into, "probe": probe, "top": top}
     if unit is not None:
         parse_address(unit)
         response = yield from send(Request("POST", "/v1/search", body={"unit": unit, **body}))
         return Rows(decode(response, Page[SketchMatch]).items, SketchMatch, "units like it")
-    response = yield from send(Request("POST", "/v1/search", body={"text": text, **body}))
-    return Rows(decode(response, Page[TextMatch]).items, TextMatch, "units and concepts")
+    if text is not None:
+        response = yield from send(Request("POST", "/v1/search", body={"text": text, **body}))
+        return Rows(decode(response, Page[TextMatch]).items, TextMatch, "units and concepts")
+    assert image is not None  # it is one of the three
+    body |= {"image": (yield from _sent(image)), "box": None if box is None else list(box)}
+    response = yield from send(Request("POST", "/v1/search", body=body))
+    return Rows(decode(response, Page[ImageMatch]).items, ImageMatch, "units that answer to it")
+
+
+def _sent(image: ImageSource) -> Operation[str]:
+    """The sha256 of an image that the service has now."""
+    content = yield from compute(lambda: _bytes(image))
+    digest = hashlib.sha256(content).hexdigest()
+    yield from send(Request("PUT", f"/v1/images/{digest}", params={"still": "true"}, body=content))
+    return digest
+
+
+def _bytes(image: ImageSource) -> bytes:
+    """An image as the bytes of a file."""
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | Path):
+        path = Path(image).expanduser()
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise InvalidRequest(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 class SearchCalls(Connection):
@@ -41,36 +93,55 @@ class SearchCalls(Connection):
     def search(
         self, *, text: str, model: str | None = None, top: int = 10, probe: str | None = None
     ) -> Rows[TextMatch]: ...
+    @overload
+    def search(
+        self,
+        *,
+        image: ImageSource,
+        box: Box | None = None,
+        model: str | None = None,
+        top: int = 10,
+        probe: str | None = None,
+    ) -> Rows[ImageMatch]: ...
     def search(
         self,
         *,
         unit: str | None = None,
         text: str | None = None,
+        image: ImageSource | None = None,
+        box: Box | None = None,
         model: str | None = None,
         top: int = 10,
         probe: str | None = None,
     ) -> Rows[Any]:
-        """Units like one, best first, also in models that it was never compared with; or what a text finds.
+        """Units like one, best first, also in models that it was never compared with; or what a text or an image finds.
 
         Of a unit, sketches are compared, whose cosine approximates the correlation that `matches` has exactly. Of a
-        text, the words are looked for in labels; `by` says where each row comes from.
+        text, the words are looked for in labels; `by` says where each row comes from. An image goes through the models,
+        and units rank by how much more they fire inside the box than outside (without a box: on all of it), against
+        their distribution over the probe set.
 
         Args:
             unit: its address, such as `dcgan-faces/main.8:45` or `dcgan-faces/813`; or
-            text: words, such as `glasses`.
+            text: words, such as `glasses`; or
+            image: a file, its bytes or a picture of Pillow; of an animation there is no telling which picture is meant.
+            box: x, y, width and height in it, pixels.
             model: where to look: a model, a family or a nickname; everywhere when left out.
             top: how many.
             probe: a probe set; of a unit, the one on which its model was mined last when left out.
 
         Raises:
             NotFound: with the nearest names, or when the model was not mined.
-            InvalidRequest: when the unit is dead, or there is no word in the text.
+            InvalidRequest: when the unit is dead, there is no word in the text, the file is no image, or a box lies
+                outside.
+            Unavailable: of an image, when no worker is at work.
 
         Example:
             >>> client.search(unit="dcgan-faces/813", top=5)
             >>> client.search(text="glasses")
+            >>> client.search(image="me.jpg", box=(10, 10, 50, 50))
         """
-        return self._run(search(unit=unit, text=text, into=model, probe=probe, top=top))
+        return self._run(search(unit=unit, text=text, image=image, box=box, into=model, probe=probe, top=top))
 
 
 class AsyncSearchCalls:
@@ -86,14 +157,28 @@ class AsyncSearchCalls:
     async def search(
         self, *, text: str, model: str | None = None, top: int = 10, probe: str | None = None
     ) -> Rows[TextMatch]: ...
+    @overload
+    async def search(
+        self,
+        *,
+        image: ImageSource,
+        box: Box | None = None,
+        model: str | None = None,
+        top: int = 10,
+        probe: str | None = None,
+    ) -> Rows[ImageMatch]: ...
     async def search(
         self,
         *,
         unit: str | None = None,
         text: str | None = None,
+        image: ImageSource | None = None,
+        box: Box | None = None,
         model: str | None = None,
         top: int = 10,
         probe: str | None = None,
     ) -> Rows[Any]:
         """As `Client.search`."""
-        return await self._transport.run(search(unit=unit, text=text, into=model, probe=probe, top=top))
+        return await self._transport.run(
+            search(unit=unit, text=text, image=image, box=box, into=model, probe=probe, top=top)
+        )

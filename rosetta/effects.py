@@ -24,7 +24,7 @@ class Request:
     Attributes:
         path: below the service's address, quoted.
         params: of the query; those that are None are left out.
-        body: encoded as JSON.
+        body: bytes as they are; all else is encoded as JSON.
         file: streamed as the body.
         on_sent: called with the number of bytes of each piece of the file.
         repeatable: sending it twice does what sending it once does, so it may be tried again.

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "inspect", "mine", "cluster", "map", "correlate", "pictures"]
+JobKind = Literal["register", "inspect", "mine", "cluster", "map", "correlate", "pictures", "look"]
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,10 @@ def _httpx_arguments(request: Request) -> dict[str, Any]:
         "url": request.path,
         "params": {name: value for name, value in request.params.items() if value is not None},
     }
-    if request.body is not None:
+    if isinstance(request.body, bytes):
+        arguments["content"] = request.body
+        arguments["headers"] = {"content-type": "application/octet-stream"}
+    elif request.body is not None:
         arguments["content"] = msgspec.json.encode(request.body)
         arguments["headers"] = {"content-type": "application/json"}
     if request.file is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rosetta.image_search import ImageMatch
 from rosetta.labels import Label, TextMatch
 from rosetta.results import (
     Check,
@@ -192,6 +193,14 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("by", lambda row: row.by),
         Column("score", lambda row: number(row.score), right=True),
         Column("probe set", lambda row: row.probe_set or "-", optional=True),
+    ),
+    ImageMatch: (
+        Column("rank", lambda row: str(row.rank), right=True),
+        _UNIT,
+        Column("score", lambda row: number(row.score, 2), right=True),
+        Column("inside", lambda row: number(row.inside, 2), right=True),
+        Column("outside", lambda row: number(row.outside, 2), right=True),
+        Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     ConceptMember: (
         Column("model", lambda row: row.model),

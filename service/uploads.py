@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import IO, Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from rosetta.errors import InvalidRequest, Unavailable
+from rosetta.errors import InvalidRequest, NotFound, Unavailable
 from service.settings import Settings
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -45,8 +45,15 @@ def missing(settings: Settings, kind: Literal["weights", "images"], digests: Ite
         InvalidRequest: when one is no digest.
     """
     if kind == "images":
-        return [digest for digest in digests if not image_path(settings, check_digest(digest)).is_file()]
+        return [digest for digest in digests if not _touched(image_path(settings, check_digest(digest)))]
     return [reference for reference in digests if not _reference_path(settings, reference).is_file()]
+
+
+def _touched(path: Path) -> bool:
+    """Whether an image is there; one that is asked for stays another day, though no probe set has it yet."""
+    with suppress(OSError):
+        os.utime(path)
+    return path.is_file()
 
 
 def _reference_path(settings: Settings, reference: str) -> Path:
@@ -78,6 +85,19 @@ def check_filename(filename: str) -> str:
             filename=filename,
         )
     return filename
+
+
+def uploaded_image(settings: Settings, digest: str) -> Path:
+    """The uploaded image of that sha256.
+
+    Raises:
+        InvalidRequest: when it is no digest.
+        NotFound: when it was not sent, or was in no probe set a day later.
+    """
+    path = image_path(settings, check_digest(digest))
+    if not _touched(path):
+        raise NotFound(f"there is no uploaded image {digest[:12]}: send it again, one is kept for a day", image=digest)
+    return path
 
 
 class Upload:
@@ -120,12 +140,13 @@ class Upload:
         with _disk_errors():
             self._file.write(chunk)
 
-    def finish(self, target: Path, *, image: bool = False) -> int:
+    def finish(self, target: Path, *, image: bool = False, still: bool = False) -> int:
         """Moves the file to its place, and returns its size in bytes.
 
         Args:
             target: its place.
             image: whether it has to be an image that Pillow decodes.
+            still: whether it has to be one that does not move.
 
         Raises:
             InvalidRequest: when the bytes are not those of the digest, or no image where one is due.
@@ -141,7 +162,7 @@ class Upload:
         with _disk_errors():
             self._file.flush()
         if image:
-            check_image(self._path, self.digest)
+            check_image(self._path, self.digest, still=still)
         with _disk_errors():
             os.fsync(self._file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -163,8 +184,13 @@ def too_large(largest: int) -> TooLarge:
     )
 
 
-def check_image(path: Path, name: str) -> None:
+def check_image(path: Path, name: str, *, still: bool = False) -> None:
     """Decodes an image file whole.
+
+    Args:
+        path: of the file.
+        name: that errors say.
+        still: whether an image of several pictures is refused.
 
     Raises:
         InvalidRequest: with the reason, when Pillow cannot, or the image has more pixels than is safe.
@@ -177,6 +203,10 @@ def check_image(path: Path, name: str) -> None:
             pixels, largest = image.width * image.height, Image.MAX_IMAGE_PIXELS or 0
             if pixels > largest:
                 raise InvalidRequest(f"image {name} has {pixels:,} pixels: {largest:,} are allowed", image=name)
+            # Cameras put a preview beside the photograph (MPO).
+            pictures = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+            if still and pictures > 1:
+                raise InvalidRequest(f"image {name} has {pictures} pictures: send the one that is meant", image=name)
             image.load()
     except UnidentifiedImageError:
         raise InvalidRequest(f"image {name} is in no format that Pillow reads", image=name) from None
@@ -217,6 +247,23 @@ def forget_unfinished(settings: Settings) -> None:
         with suppress(OSError):
             if path.stat().st_mtime < oldest:
                 path.unlink()
+
+
+def forget_images(settings: Settings, keep: Collection[str]) -> int:
+    """How many images were deleted that are in no probe set, and that nobody sent or asked for in a day.
+
+    Args:
+        settings: say where images lie.
+        keep: sha256 of the images that stay.
+    """
+    oldest, gone = time.time() - _FORGOTTEN_S, 0
+    for folder in settings.images_dir.glob("[0-9a-f][0-9a-f]"):
+        for path in _files(folder):
+            with suppress(OSError):
+                if path.name not in keep and path.stat().st_mtime < oldest:
+                    path.unlink()
+                    gone += 1
+    return gone
 
 
 def _files(folder: Path) -> Iterator[Path]:

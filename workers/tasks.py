@@ -32,6 +32,7 @@ PIPELINES = {
     "map": "workers.pipelines.map",
     "correlate": "workers.pipelines.correlate",
     "pictures": "workers.pipelines.pictures",
+    "look": "workers.pipelines.look",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

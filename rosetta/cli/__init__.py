@@ -43,7 +43,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "dictionary": Entry("rosetta.cli.dictionary:dictionary", "Show best buddies of one model in several."),
         "labels": Entry("rosetta.cli.labels:labels", "Say, list and remove what units and concepts answer to."),
         "map": Entry("rosetta.cli.map:map_", "List, make and save maps: all units in two dimensions."),
-        "search": Entry("rosetta.cli.search:search", "Find units like one, in models never compared with it."),
+        "search": Entry("rosetta.cli.search:search", "Find units like one, by words, or by an image."),
         "sql": Entry("rosetta.cli.sql:sql", "Run one SQL query, read-only."),
         "export": Entry("rosetta.cli.sql:export", "Write a table to a Parquet, CSV or JSON Lines file."),
     },

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
+import sqlalchemy as sa
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -27,13 +28,15 @@ from service.api.routes import (
     pictures,
     probes,
     questions,
+    search,
     sources,
     tables,
     translations,
 )
 from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
-from service.api.state import open_state
+from service.api.state import State, open_state
+from service.queries import probe_images
 from service.settings import Settings
 
 _DESCRIPTION = """Ask what neural networks have in common: which units of different networks respond alike.
@@ -78,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         dictionary,
         maps,
         questions,
+        search,
         tables,
         translations,
     ):
@@ -100,8 +104,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     uploads.forget_unfinished(settings)
     with open_state(settings) as state:
+        _forget_images(state)
         app.state.rosetta = state
         try:
             yield
         finally:
             app.state.rosetta = None
+
+
+def _forget_images(state: State) -> None:
+    """Deletes images that are in no probe set any longer; where the database is away, another start does."""
+    with suppress(sa.exc.SQLAlchemyError), state.reading.connect() as conn:
+        uploads.forget_images(state.settings, probe_images.digests(conn))

@@ -89,20 +89,24 @@ class Ask(_Body):
 
 
 class Search(_Body):
-    """What to look for: units like a `unit`, by their sketches; or units and concepts that a `text` finds."""
+    """What to look for: units like a `unit`; units and concepts that a `text` finds; or units that an `image` moves."""
 
     unit: str | None = Field(
         None, description="model/layer:channel, or a model and a unit number", examples=["dcgan-faces/213"]
     )
     text: str | None = Field(None, max_length=10 * LONGEST, examples=["glasses"])
+    image: str | None = Field(None, description="sha256 of an uploaded image")
+    box: list[float] | None = Field(None, description="x, y, width, height in it, pixels; else all of it")
     within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else everywhere")
     probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
     top: int = Field(10, ge=1, le=LARGEST_TOP)
 
     @model_validator(mode="after")
     def _one_thing(self) -> Search:
-        if (self.unit is None) == (self.text is None):
-            raise ValueError("name what to look for: a unit or a text, one of the two")
+        if sum(asked is not None for asked in (self.unit, self.text, self.image)) != 1:
+            raise ValueError("name what to look for: a unit, a text or an image, one of the three")
+        if self.box is not None and self.image is None:
+            raise ValueError("a box is one in an image: name the image too")
         return self
 
 

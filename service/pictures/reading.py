@@ -14,11 +14,16 @@ from rosetta.errors import InvalidRequest
 _BACKGROUND = (255, 255, 255)
 
 
-def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
+def read_image(path: Path, size: int, *, whole: bool = False) -> npt.NDArray[np.uint8]:
     """The canonical image in a file: uint8 [S, S, 3].
 
     Upright (EXIF), RGB, transparency on white, of an animation the first frame, 16 bits a channel scaled to 8; the
     central square, resized bicubically with antialiasing.
+
+    Args:
+        path: of the file.
+        size: S, pixels.
+        whole: not its square, but all of it, the longer side S: uint8 [H, W, 3].
 
     Raises:
         InvalidRequest: when the file is no image, cut short, or of more pixels than Pillow's limit; names it.
@@ -29,7 +34,7 @@ def read_image(path: Path, size: int) -> npt.NDArray[np.uint8]:
                 raise Image.DecompressionBombError(f"{image.width}x{image.height}")
             # JPEG decodes straight to a smaller size, still twice what is kept.
             image.draft("RGB", (2 * size, 2 * size))
-            return np.asarray(_square(_rgb(ImageOps.exif_transpose(image)), size))
+            return np.asarray((_whole if whole else _square)(_rgb(ImageOps.exif_transpose(image)), size))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidRequest(
             f"'{path.name}' has more pixels than the {Image.MAX_IMAGE_PIXELS} that are allowed: make it smaller",
@@ -65,3 +70,9 @@ def _square(image: Image.Image, size: int) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+
+
+def _whole(image: Image.Image, size: int) -> Image.Image:
+    longer = max(image.size)
+    shape = (max(1, round(image.width * size / longer)), max(1, round(image.height * size / longer)))
+    return image.resize(shape, Image.Resampling.BICUBIC)

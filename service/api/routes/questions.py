@@ -1,4 +1,4 @@
-"""Questions: in words, by sketch, in SQL, and how much models share."""
+"""Questions: in words, in SQL, exact correlations, and how much models share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from rosetta.addresses import parse_address
-from rosetta.labels import TextMatch
-from rosetta.results import Answer, Job, ModelPair, Page, SketchMatch, Table
-from service.api.bodies import Ask, Correlate, Search, Sql
+from rosetta.results import Answer, Job, ModelPair, Page, Table
+from service.api.bodies import Ask, Correlate, Sql
 from service.api.encoding import respond
 from service.api.routes.common import Cursor, Limit
 from service.api.state import state_of
-from service.queries import comparisons, label_search, pages, questions, search, sql
+from service.queries import comparisons, pages, questions, sql
 from service.submit_correlate import submit_correlate
 
 router = APIRouter(prefix="/v1", tags=["questions"])
@@ -24,23 +23,6 @@ def ask(request: Request, body: Ask) -> Response:
     """What was understood, a sentence or a few, and the rows behind them."""
     with state_of(request).reading.connect() as conn:
         return respond(questions.answer(conn, body.question, body.probe))
-
-
-@router.post(
-    "/search", response_model=Page[SketchMatch] | Page[TextMatch], summary="The nearest of a unit, or what a text finds"
-)
-def search_anything(request: Request, body: Search) -> Response:
-    """Units of other models, nearest first; the cosine of two sketches approximates Pearson r. Or what a text finds."""
-    found: list[SketchMatch] | list[TextMatch]
-    if body.unit is not None:
-        model, unit = parse_address(body.unit)
-        with state_of(request).engine.begin() as conn:
-            found = search.near_unit(conn, model, unit, neighbour=body.within, probe=body.probe, top=body.top)
-        return respond(Page(items=tuple(found)))
-    assert body.text is not None  # the body has one of the two
-    with state_of(request).reading.connect() as conn:
-        found = label_search.search_labels(conn, body.text, within=body.within, probe=body.probe, top=body.top)
-    return respond(Page(items=tuple(found)))
 
 
 @router.post(

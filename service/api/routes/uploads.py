@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 
@@ -48,7 +48,7 @@ async def put_weights(request: Request, sha256: _Digest, filename: str) -> Respo
     """The file, once its bytes have that digest; otherwise nothing of it stays."""
     settings = state_of(request).settings
     target = uploads.weights_path(settings, uploads.check_digest(sha256), uploads.check_filename(filename))
-    size = await _receive(request, sha256, settings.max_weights_bytes, target, image=False)
+    size = await _receive(request, sha256, settings.max_weights_bytes, target)
     return respond(Stored(f"{sha256}/{filename}", size), 201)
 
 
@@ -59,11 +59,18 @@ async def put_weights(request: Request, sha256: _Digest, filename: str) -> Respo
     summary="Send an image of a probe set",
     openapi_extra=_BINARY,
 )
-async def put_image(request: Request, sha256: _Digest) -> Response:
-    """The image, once its bytes have that digest and Pillow decodes it; otherwise nothing of it stays."""
+async def put_image(
+    request: Request,
+    sha256: _Digest,
+    still: Annotated[bool, Query(description="refuse one of several pictures, as a search does")] = False,
+) -> Response:
+    """The image, once its bytes have that digest and Pillow decodes it; otherwise nothing of it stays.
+
+    One that is in no probe set a day later is deleted.
+    """
     settings = state_of(request).settings
     target = uploads.image_path(settings, uploads.check_digest(sha256))
-    size = await _receive(request, sha256, settings.max_image_bytes, target, image=True)
+    size = await _receive(request, sha256, settings.max_image_bytes, target, image=True, still=still)
     return respond(Stored(sha256, size), 201)
 
 
@@ -73,7 +80,9 @@ def find_missing(request: Request, body: Missing) -> Response:
     return respond(MissingUploads(uploads.missing(state_of(request).settings, body.kind, body.digests)))
 
 
-async def _receive(request: Request, digest: str, largest: int, target: Path, *, image: bool) -> int:
+async def _receive(
+    request: Request, digest: str, largest: int, target: Path, *, image: bool = False, still: bool = False
+) -> int:
     """Stores the request's body, and returns its size in bytes."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > largest:
@@ -86,4 +95,4 @@ async def _receive(request: Request, digest: str, largest: int, target: Path, *,
                 await run_in_threadpool(upload.write, bytes(waiting))
                 waiting.clear()
         await run_in_threadpool(upload.write, bytes(waiting))
-        return await run_in_threadpool(upload.finish, target, image=image)
+        return await run_in_threadpool(upload.finish, target, image=image, still=still)

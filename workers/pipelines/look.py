@@ -1,0 +1,109 @@
+"""The job `look`: networks look at one uploaded image, and their units are ranked by how they answer to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+import torch
+from torch import Tensor
+
+from service.database.schema import unit_statistics
+from service.pictures.cache import Cache
+from service.submit_look import KEPT, looked_key
+from service.uploads import image_path
+from workers.mining.regions import region_scores
+from workers.pipelines import inputs
+from workers.pipelines.context import Context
+from workers.pipelines.forward import ForwardPasses
+from workers.pipelines.inputs import MinedModel
+from workers.pipelines.passes import device_of
+from workers.probes import ImageProbes
+
+_NUMBERS = ("score", "inside", "outside")
+
+
+def run(context: Context) -> None:
+    """Ranks the units; their maps are kept among the pictures, to be shown.
+
+    Raises:
+        InvalidRequest: when a model cannot be loaded as it was registered.
+        NotFound: when a model or the probe set was removed meanwhile.
+    """
+    wanted, ids = context.parameters, context.payload["models"]
+    context.report(0, len(ids), "loading the models")
+    with context.engine.connect() as connection:
+        probe_set = inputs.probe_row(connection, wanted["probe"])
+        models = inputs.load_models(context, connection, ids)
+        statistics = {model.id: _statistics(connection, probe_set.id, model.id) for model in models}
+    region = tuple(wanted["region"]) if "region" in wanted else None
+    digest, cache = wanted["image"], Cache(context.settings)
+    probes = ImageProbes([image_path(context.settings, digest)], probe_set.height)
+    found: list[dict[str, Any]] = []
+    written = set()
+    for done, model in enumerate(models):
+        context.report(done, len(models), f"{model.name} looks")
+        maps = _maps(probes, model, context.settings.device)
+        source, weights_digest = context.payload["sources"][str(model.id)]
+        for layer, values in maps.items():
+            path = cache.maps_path(looked_key(digest, probe_set.height, source, weights_digest, layer), 0)
+            cache.write_maps(path, values.numpy())
+            written.add(path)
+        found += _ranked(model, maps, statistics[model.id], region)
+    cache.trim(keep=written)
+    found.sort(key=lambda match: -match["score"])
+    with context.publish({"matches": [{"probe_set": probe_set.name, **match} for match in found[:KEPT]]}):
+        pass
+
+
+def _maps(probes: ImageProbes, model: MinedModel, device: str) -> dict[str, Tensor]:
+    """The model's maps on the one image, float32 [C, H, W] by layer."""
+    maps: dict[str, Tensor] = {}
+
+    def consume(_model: str, layer: str, values: Tensor) -> None:
+        maps[layer] = values[0].to("cpu", torch.float32, copy=True)
+
+    layers = {model.name: [layer.name for layer in model.layout.layers]}
+    forward = ForwardPasses(probes, {model.name: model.network}, layers, device_of(device))
+    for _ in forward.run([torch.tensor([0])], [model.name], consume):
+        pass
+    return maps
+
+
+def _ranked(
+    model: MinedModel, maps: dict[str, Tensor], statistics: Tensor, region: tuple[float, ...] | None
+) -> list[dict[str, Any]]:
+    """The model's best units."""
+    parts, places, first = [], [], 0
+    for layer in model.layout.layers:
+        mean, std = statistics[:, first : first + layer.channels]
+        parts.append(region_scores(maps[layer.name], mean, std, region))  # type: ignore[arg-type]
+        places += [(layer.name, first + channel, channel) for channel in range(layer.channels)]
+        first += layer.channels
+    score, inside, outside = (torch.cat([getattr(part, name) for part in parts]) for name in _NUMBERS)
+    order = score.nan_to_num(-torch.inf).argsort(descending=True)[:KEPT].tolist()
+    return [
+        {
+            "model": model.name,
+            "layer": places[unit][0],
+            "unit": unit,
+            "channel": places[unit][2],
+            "score": float(score[unit]),
+            "inside": float(inside[unit]),
+            "outside": None if region is None else float(outside[unit]),
+        }
+        for unit in order
+        if not score[unit].isnan()
+    ]
+
+
+def _statistics(connection: sa.Connection, probe_set_id: int, model_id: int) -> Tensor:
+    """Mean and std of the model's units, float64 [2, U]; NaN of dead ones."""
+    columns = unit_statistics.c
+    rows = connection.execute(
+        sa.select(columns.mean, columns.std, columns.dead)
+        .where(columns.probe_set_id == probe_set_id, columns.model_id == model_id)
+        .order_by(columns.unit)
+    )
+    values = [(row.mean, float("nan") if row.dead else row.std) for row in rows]
+    return torch.tensor(values, dtype=torch.float64).reshape(-1, 2).T
