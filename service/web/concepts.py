@@ -14,7 +14,7 @@ from service.web.pages import PageRoute, render
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _COLUMNS = 8  # images of the grid
-_LABELS = 50
+_MEMBERS_LABELS = 6
 _ROWS = 24  # members in the grid; the table has all
 
 
@@ -52,8 +52,10 @@ def get_concept(request: Request, concept: Annotated[int, Path(ge=1, le=2**31 - 
     with state_of(request).reading.connect() as conn:
         found = concepts.get_concept(conn, concept)
         images = exemplars.exemplars_of_concept(conn, concept, top=_COLUMNS)
-        said = labels.list_labels(conn, concept=concept, limit=_LABELS).items
+        said = labels.best_labels(conn, concept=concept)
         own = {label.text for label in said}
-        of_members = [text for text in labels.names_of(conn, [concept])[concept] if text not in own]
+        texts = labels.names_of(conn, [concept], most=len(own) + _MEMBERS_LABELS)[concept]
+    of_members = [text for text in texts if text not in own]
     shown = strongest(found.members, most=_ROWS)
-    return render(request, "concept", concept=found, images=images, shown=shown, labels=said, of_members=of_members)
+    values = {"name": texts[0] if said else "", "labels": said, "of_members": of_members}
+    return render(request, "concept", concept=found, images=images, shown=shown, **values)

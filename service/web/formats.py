@@ -78,7 +78,9 @@ def label_origin(label: Label) -> str:
         return f"by {label.author}: the score is the similarity of words and images on {label.probe_set}"
     if label.kind == "mask":
         return f"by masks of {label.probe_set}: the score is the overlap, intersection over union"
-    return f"{label.author} said so, {day(label.created_at)}"
+    before = label.evidence.get("carried_over_from")
+    of = f" of concept {before}, most of whose units are in this one" if before else ""
+    return f"{label.author} said so{of}, {day(label.created_at)}"
 
 
 def heat_map(model: str, unit: int, image: int, probe: str) -> str:

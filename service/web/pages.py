@@ -46,7 +46,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         status: HTTP status.
         values: what the template shows.
     """
-    shared = {"path": request.url.path, "question": "", "request_id": failures.request_id(request)}
+    shared = {
+        "path": request.url.path,
+        "question": "",
+        "request_id": failures.request_id(request),
+        "refused": getattr(request.state, "refused", None),  # what a form sent, where that did not do
+    }
     text = _environment.get_template(f"{template}.html").render(shared | values)
     return HTMLResponse(text, status_code=status, headers=_HEADERS)
 

@@ -23,7 +23,6 @@ from service.web.pages import PageRoute, render
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _COLUMNS = 8  # images of the grid
-_LABELS = 50
 _LISTED = 3  # matches of each model in the table, where the reader does not say
 
 Text = Annotated[str, Query()]
@@ -93,7 +92,7 @@ def get_unit(
             problem = error
         chosen = probe or (rows[0].match.probe_set if rows else next((s.probe_set for s in found.statistics), ""))
         images = _images(conn, found, chosen, by)
-        said = labels.list_labels(conn, unit=f"{model}/{found.number}", limit=_LABELS).items
+        said = labels.best_labels(conn, unit=f"{model}/{found.number}")
         concepts = memberships.concepts_of(conn, model, found.number)
         others = [row.name for row in models.list_models(conn, limit=1000).items if row.name != model]
         last = models.get_model(conn, model).units - 1

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from service.database import schema
+from service.queries import names
 from tests.integration.api import zoo
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -81,6 +83,38 @@ def test_refused_on_a_page(http, form, status, message):
     assert answer.headers["content-type"].startswith("text/html")
     assert message in answer.text
     assert http.get("/v1/labels").json()["items"] == []
+
+
+def test_what_was_typed_stays_in_the_form(http):
+    concept = http.get("/v1/concepts").json()["items"][0]["id"]
+    for of, heading in (({}, "<h1>Unit 8"), ({"unit": None, "concept": concept}, f"<h1>Concept {concept}</h1>")):
+        answer = give(http, text="a\u202eb", author='"ada"', **of)
+        assert answer.status_code == 422
+        assert "holds a control character" in answer.text
+        assert heading in answer.text
+        assert 'value="a\u202eb" aria-invalid="true" autofocus' in answer.text
+        assert 'value="&#34;ada&#34;"' in answer.text
+
+
+def test_peoples_labels_come_first_and_they_alone_are_removed(http, engine):
+    with engine.begin() as conn:
+        unit = {"model_id": names.model_row(conn, zoo.GAN).id, "unit": 8}
+        on = {"probe_set_id": names.probe_row(conn, "faces").id, **unit}
+        zoo.insert(conn, schema.labels, kind="person", text="glasses", author="ada", **unit)
+        for text, score in (("hat", 0.125), ("hair", 0.5)):
+            zoo.insert(conn, schema.labels, kind="text", text=text, author="clip-rn50", score=score, **on)
+        zoo.insert(conn, schema.labels, kind="mask", text="eyes", author="celeba", score=0.25, **on)
+    text = http.get(PAGE).text
+    chips = re.findall(r'<li class="label (\w+)"><span title="([^"]*)">(\w+)(?: <small>([\d.]+)</small>)?</span>', text)
+    assert [(kind, label, score) for kind, _, label, score in chips] == [
+        ("person", "glasses", ""),
+        ("text", "hair", "0.50"),
+        ("mask", "eyes", "0.25"),
+        ("text", "hat", "0.12"),
+    ]
+    assert all("the score is" in title for kind, title, *_ in chips if kind != "person")
+    assert "text · clip-rn50" in text
+    assert text.count("Remove the label") == text.count("Remove the label glasses") == 1
 
 
 @pytest.mark.parametrize("headers", [{"origin": "http://elsewhere.example"}, {"sec-fetch-site": "cross-site"}])

@@ -90,8 +90,8 @@ def test_on_the_command_line(rosetta):
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        ("search", 2, "--unit or --text"),
-        (f"search --unit {GAN}/8 --text hair", 2, "--unit or --text"),
+        ("search", 2, "name what to search for"),
+        (f"search --unit {GAN}/8 --text hair", 2, "name what to search for"),
         ("search --text ?!", 1, "no word"),
         ("labels remove 9999", 1, "no label 9999"),
         ("labels add 9999 hair", 1, "no concept 9999"),
