@@ -1,0 +1,135 @@
+"""Images to search by: what is refused leaves nothing behind, what is odd is shown right, what is old goes."""
+
+import hashlib
+import io
+import os
+import time
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from service import uploads
+from service.api.app import create_app
+from service.pictures.reading import read_image
+
+
+def encoded(image, form, **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+GREY = Image.new("RGB", (20, 10), (10, 200, 90))
+PNG = encoded(GREY, "PNG")
+
+
+@pytest.fixture
+def small(settings, tmp_path):
+    settings = settings.model_copy(update={"data_dir": tmp_path, "max_image_bytes": 200_000})
+    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as http:
+        yield http, settings
+
+
+def send(http, content):
+    return http.put(f"/v1/images/{hashlib.sha256(content).hexdigest()}", params={"still": "true"}, content=content)
+
+
+def files(settings):
+    return [path for path in settings.data_dir.rglob("*") if path.is_file()]
+
+
+BAD = {
+    "huge in bytes": (np.random.default_rng(0).bytes(200_001), 413, "larger than the 200,000 bytes"),
+    "large in pixels": (encoded(Image.new("1", (12_000, 8_000)), "PNG"), 422, "has 96,000,000 pixels"),
+    "huge in pixels": (encoded(Image.new("1", (20_000, 10_000)), "PNG"), 422, "200000000 pixels"),
+    "cut short": (encoded(Image.effect_noise((64, 64), 50), "JPEG")[:900], 422, "is broken"),
+    "no image": (b"hello", 422, "no format that Pillow reads"),
+    "drawn, not painted": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 422, "no format that Pillow reads"),
+    "animated": (
+        encoded(GREY, "GIF", save_all=True, append_images=[Image.new("RGB", (20, 10))]),
+        422,
+        "has 2 pictures: send the one that is meant",
+    ),
+    "empty": (b"", 422, "no format that Pillow reads"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refused_and_nothing_stays(small, name):
+    http, settings = small
+    content, status, message = BAD[name]
+    answer = send(http, content)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]["message"]
+    assert files(settings) == []
+
+
+ODD = {
+    "CMYK": encoded(GREY.convert("CMYK"), "JPEG", quality=95),
+    "16 bits a channel": encoded(Image.fromarray(np.full((10, 20), 40_000, np.uint16)), "PNG"),
+    "transparent": encoded(Image.new("RGBA", (20, 10), (0, 0, 0, 0)), "PNG"),
+    "sideways": encoded(
+        Image.new("RGB", (10, 20), (10, 200, 90)), "JPEG", quality=95, exif=(e := Image.Exif(), e.update({274: 6}))[0]
+    ),
+}
+SEEN = {
+    "CMYK": (10, 200, 90),
+    "16 bits a channel": (156, 156, 156),
+    "transparent": (255,) * 3,
+    "sideways": (10, 200, 90),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_images_are_shown_as_they_look(small, name):
+    http, _ = small
+    assert send(http, ODD[name]).status_code == 201
+    shown = http.get(f"/v1/images/{hashlib.sha256(ODD[name]).hexdigest()}", params={"size": 20, "format": "png"})
+    image = Image.open(io.BytesIO(shown.content))
+    assert image.size == (20, 10)
+    assert image.getpixel((10, 5)) == pytest.approx(SEEN[name], abs=6)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"image": "zz"}, "is not a sha256"),
+        ({"image": "0" * 64, "text": "hair"}, "one of the three"),
+        ({"text": "hair", "box": [0, 0, 1, 1]}, "name the image too"),
+        ({"image": "0" * 64, "box": ["a"]}, "box"),
+    ],
+)
+def test_searches_that_are_none(http, body, message):
+    answer = http.post("/v1/search", json=body)
+    assert answer.status_code == 422
+    assert message in answer.json()["error"]["message"]
+
+
+def test_an_image_that_was_not_sent(http):
+    answer = http.post("/v1/search", json={"image": "0" * 64})
+    assert (answer.status_code, "send it again" in answer.text) == (404, True)
+
+
+def test_images_of_no_probe_set_go_after_a_day(settings, tmp_path):
+    settings = settings.model_copy(update={"data_dir": tmp_path})
+    kept, old, asked, new = (hashlib.sha256(bytes([n])).hexdigest() for n in range(4))
+    long_ago = time.time() - 2 * 86400
+    for digest in (kept, old, asked, new):
+        path = uploads.image_path(settings, digest)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PNG)
+        if digest != new:
+            os.utime(path, (long_ago, long_ago))
+    assert uploads.missing(settings, "images", [asked]) == []  # somebody is about to use it
+    assert uploads.forget_images(settings, {kept}) == 1
+    there = {digest for digest in (kept, old, asked, new) if uploads.image_path(settings, digest).is_file()}
+    assert there == {kept, asked, new}
+
+
+def test_the_whole_image_or_its_square(tmp_path):
+    path = tmp_path / "wide.png"
+    path.write_bytes(PNG)
+    assert read_image(path, 40, whole=True).shape == (20, 40, 3)
+    assert read_image(path, 40).shape == (40, 40, 3)
