@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -57,5 +57,5 @@ def get_concept(request: Request, concept: Annotated[int, Path(ge=1, le=2**31 - 
         texts = labels.names_of(conn, [concept], most=len(own) + _MEMBERS_LABELS)[concept]
     of_members = [text for text in texts if text not in own]
     shown = strongest(found.members, most=_ROWS)
-    values = {"name": texts[0] if said else "", "labels": said, "of_members": of_members}
+    values: dict[str, Any] = {"name": texts[0] if said else "", "labels": said, "of_members": of_members}
     return render(request, "concept", concept=found, images=images, shown=shown, **values)
