@@ -13,18 +13,18 @@ from typing import Any
 from rosetta.views import Column
 
 
-def picture(content: bytes, media_type: str, about: str, height: int | None = None) -> str:
+def picture(content: bytes, media_type: str, about: str, width: int | None = None) -> str:
     """An image that carries its own bytes.
 
     Args:
         content: of its file.
         media_type: of it.
         about: for who does not see it.
-        height: on the page, pixels; None: as wide as there is room, up to 1000.
+        width: on the page, pixels; None: as much as there is, up to 1000.
     """
-    size = "max-width:min(100%,1000px);height:auto" if height is None else f"height:{height}px;max-width:none"
+    size = "max-width:min(100%,1000px)" if width is None else f"width:{width}px;max-width:none"
     data = base64.b64encode(content).decode()
-    style = f"border-radius:4px;margin:2px 0;{size}"
+    style = f"border-radius:4px;margin:2px 0;{size};height:auto"
     return f'<img src="data:{media_type};base64,{data}" alt="{escape(about)}" style="{style}">'
 
 
@@ -43,16 +43,16 @@ def table(
         columns: what a row shows.
         rows: what they show it of.
         caption: over the table.
-        pictures: by the row's place, HTML; of none there is no column.
+        pictures: by the row's place, HTML; of none there is no column, else the first one.
     """
 
     def line(tag: str, texts: Iterable[str], drawn: str | None) -> str:
         cells = [
-            f'<{tag} style="text-align:{"right" if column.right else "left"}">{escape(words)}</{tag}>'
+            f'<{tag} style="{_style(column)}">{escape(words)}</{tag}>'
             for column, words in zip(columns, texts, strict=True)
         ]
         if drawn is not None:
-            cells.append(f'<{tag} style="text-align:left">{drawn}</{tag}>')
+            cells.insert(0, f'<{tag} style="text-align:left">{drawn}</{tag}>')
         return f"<tr>{''.join(cells)}</tr>"
 
     head = line("th", (column.heading for column in columns), "where they fire" if pictures else None)
@@ -61,3 +61,7 @@ def table(
         for place, row in enumerate(rows)
     )
     return f"<table><caption>{escape(caption)}</caption><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _style(column: Column) -> str:
+    return f"text-align:{'right' if column.right else 'left'}" + ("" if column.wraps else ";white-space:nowrap")

@@ -30,13 +30,13 @@ class Strip:
     Attributes:
         path: of the request.
         params: of its query.
-        height: on the page, pixels; None: as wide as there is room.
+        width: on the page, pixels; None: as much as there is.
         about: for who does not see it.
     """
 
     path: str
     params: Mapping[str, Any]
-    height: int | None
+    width: int | None
     about: str
 
 
@@ -45,15 +45,15 @@ def of_units(units: Sequence[tuple[str, int]], probe: str | None) -> Strip:
     # The same unit twice says nothing.
     addresses = list(dict.fromkeys(f"{model}/{number}" for model, number in units))
     params = {"unit": addresses, "probe": probe, "images": _IMAGES, "labels": "false"}
-    return _strip("/v1/grid", params, len(addresses), " and ".join(addresses))
+    return _strip("/v1/grid", params, " and ".join(addresses))
 
 
 def of_row(row: Any) -> Strip | None:
     """Of a result: of a match both units, of an exemplar the unit on that image, of a concept its strongest units."""
-    if isinstance(row, Concept):
-        lines = min(len(row.models), _LINES)
-        params = {"images": _IMAGES, "rows": lines, "labels": "false"}
-        return _strip(f"/v1/concepts/{row.id}/grid", params, lines, f"units of concept {row.id}")
+    concept = row.id if isinstance(row, Concept) else getattr(row, "concept", None)
+    if isinstance(concept, int):
+        params = {"images": _IMAGES, "rows": _LINES, "labels": "false"}
+        return _strip(f"/v1/concepts/{concept}/grid", params, f"units of concept {concept}")
     model, unit = getattr(row, "model", None), getattr(row, "unit", None)
     if not isinstance(model, str) or not isinstance(unit, int):
         return None
@@ -61,14 +61,15 @@ def of_row(row: Any) -> Strip | None:
     if isinstance(image := getattr(row, "image", None), int):
         path = f"/v1/models/{quote(model, safe='')}/units/{unit}/heatmap"
         params = {"image": image, "probe": probe}
-        return _strip(path, params, 1, f"{model}/{unit} on image {image}", cell=_ALONE)
+        return _strip(path, params, f"{model}/{unit} on image {image}", width=_ALONE)
     neighbour = getattr(row, "neighbour_model", None)
     other = [(neighbour, row.neighbour_unit)] if isinstance(neighbour, str) else []
     return of_units([(model, unit), *other], probe)
 
 
-def _strip(path: str, params: Mapping[str, Any], lines: int, about: str, *, cell: int = _CELL) -> Strip:
-    return Strip(path, {**params, "size": 2 * cell, "format": "webp"}, cell * lines, about)
+def _strip(path: str, params: Mapping[str, Any], about: str, *, width: int | None = None) -> Strip:
+    size = 2 * (width or _CELL)
+    return Strip(path, {**params, "size": size, "format": "webp"}, width or _IMAGES * _CELL, about)
 
 
 def draw(run: Run, strips: Mapping[int, Strip]) -> tuple[dict[int, str], str]:
@@ -85,7 +86,7 @@ def draw(run: Run, strips: Mapping[int, Strip]) -> tuple[dict[int, str], str]:
     except (httpx.HTTPError, RuntimeError, OSError) as error:  # such as a client that was closed
         return {}, str(error)
     drawn = {
-        place: html.picture(content, "image/webp", strip.about, strip.height)
+        place: html.picture(content, "image/webp", strip.about, strip.width)
         for (place, strip), content in zip(strips.items(), found, strict=True)
         if isinstance(content, bytes)
     }

@@ -93,5 +93,4 @@ def draw(grid: Grid, parts: Parts, size: int, *, labels: bool) -> Pixels:
 
 def _label(row: GridRow) -> tuple[str, ...]:
     unit = row.unit.unit
-    note = (row.note,) if row.note else ()
-    return (row.unit.model.name, f"unit {unit.number}", f"{unit.layer}:{unit.channel}", *note)
+    return (row.unit.model.name, f"unit {unit.number}", f"{unit.layer}:{unit.channel}", *row.notes)

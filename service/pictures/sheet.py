@@ -21,7 +21,7 @@ _PAPER, _INK, _GREY = (255, 255, 255), (17, 24, 39), (88, 97, 111)
 # Lengths for cells of 96 pixels. A figure of larger cells is the same one with more pixels; text never gets smaller.
 _CELL = 96
 _MARGIN, _GAP, _BESIDE_LABELS, _UNDER_HEADS, _UNDER_IMAGES, _AROUND_ROWS, _UNDER_SCALE = 24, 3, 18, 3, 9, 16, 6
-_LONGEST_LABEL = 210
+_LONGEST_LABEL, _NARROWEST = 210, 400  # of a label; between the margins
 _BAR = (84, 7)  # of the scale of colours
 _LEADING = 1.45
 
@@ -92,7 +92,7 @@ def draw(figure: Figure) -> Pixels:
     labels = [_label(pen, row.label) for row in figure.rows]
     margin, gap = pen.pixels(_MARGIN), pen.pixels(_GAP)
     left = margin + pen.pixels(_BESIDE_LABELS) + max(pen.width(text, kind) for label in labels for text, kind in label)
-    right = left + len(figure.heads) * (width + gap) - gap
+    right = max(left + len(figure.heads) * (width + gap) - gap, margin + pen.pixels(_NARROWEST))
     below = [pen.pixels(_UNDER_IMAGES), *[gap] * len(figure.rows)]
     heights = [max(height, pen.height(label)) for label in labels]
 
@@ -112,7 +112,7 @@ def draw(figure: Figure) -> Pixels:
         for column, cell in enumerate(row.cells):
             sheet.paste(Image.fromarray(cell), (left + column * (width + gap), first + (tall - height) // 2))
         first += tall + space
-    _scale(pen, figure.scale, left, last + pen.pixels(_AROUND_ROWS))
+    _scale(pen, figure.scale, margin, last + pen.pixels(_AROUND_ROWS))
     pen.lines(foot, margin, bottom - margin - pen.height(foot))
     return np.asarray(sheet)
 
@@ -122,7 +122,7 @@ _Lines = list[tuple[str, Type]]
 
 def _label(pen: _Pen, texts: tuple[str, ...]) -> _Lines:
     kinds = (_NAME, *[_LABEL] * len(texts))
-    return [(pen.shorten(text, kind, _LONGEST_LABEL), kind) for text, kind in zip(texts, kinds, strict=False)]
+    return [(pen.shorten(text, kind, pen.pixels(_LONGEST_LABEL)), kind) for text, kind in zip(texts, kinds, strict=False)]
 
 
 def _scale(pen: _Pen, ends: tuple[str, str], left: float, top: float) -> None:
@@ -193,7 +193,7 @@ class _Pen:
         lines: _Lines = []
         for text, kind in paragraphs:
             line = ""
-            for word in text.split():
+            for word in (self.shorten(word, kind, width) for word in text.split()):
                 longer = f"{line} {word}".strip()
                 if line and self.width(longer, kind) > width:
                     lines.append((line, kind))
@@ -203,10 +203,10 @@ class _Pen:
         return lines
 
     def shorten(self, text: str, kind: Type, most: float) -> str:
-        """The text, without its middle where it is longer: the ends of addresses tell them apart."""
+        """The text, without its middle where it is wider: the ends of addresses tell them apart."""
         kept = len(text)
         short = text
-        while kept > 2 and self.width(short, kind) > self.pixels(most):
+        while kept > 2 and self.width(short, kind) > most:
             kept -= 1
             short = f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
         return short

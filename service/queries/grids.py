@@ -24,10 +24,10 @@ ROWS, MOST_ROWS = 16, 64
 
 @dataclass(frozen=True)
 class GridRow:
-    """A unit of a grid, and what is said of it."""
+    """A unit of a grid, and what is said of it, line by line."""
 
     unit: MeasuredUnit
-    note: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def concept_grid(conn: sa.Connection, concept: int, *, images: int, rows: int, p
     positions = exemplars_of_concept(conn, concept, top=images)
     if not positions:
         raise _no_exemplars(f"the members of concept {concept}", found.probe_set)
-    shown = [GridRow(unit, f"strength {member.strength:.2f}") for unit, member in zip(units, members, strict=True)]
+    shown = [GridRow(unit, (f"strength {member.strength:.2f}",)) for unit, member in zip(units, members, strict=True)]
     # First the generator, whose the images are, then the models whose units belong to the concept most.
     shown.sort(key=lambda row: not row.unit.model.is_generator)
     pairs = pairs_among(conn, units[0].probe_set.id, found.models)
@@ -133,7 +133,7 @@ def unit_grid(
         ),
         f"the images on which unit {own.unit.number} has the highest {by}",
         [exemplar.image for exemplar in ranked[:images]],
-        [GridRow(own, ""), *matched],
+        [GridRow(own), *matched],
     )
 
 
@@ -166,7 +166,7 @@ def units_grid(conn: sa.Connection, addresses: Sequence[str], *, probe: str | No
         (),
         f"the images on which unit {first.unit.number} of {first.model.name} has the highest {by}",
         [exemplar.image for exemplar in ranked[:images]],
-        [GridRow(unit, "") for unit in units],
+        [GridRow(unit) for unit in units],
     )
 
 
@@ -222,8 +222,9 @@ def _matches(
     return sorted(found, key=lambda match: -match.correlation)
 
 
-def _of_match(match: Match) -> str:
-    return f"r {match.correlation:.2f}" + (", best buddies" if match.is_best_buddy else "")
+def _of_match(match: Match) -> tuple[str, ...]:
+    tested = "" if match.q_value is None else f", q {_q_value(match.q_value)}"
+    return (f"r {match.correlation:.2f}{tested}", *(["best buddies"] if match.is_best_buddy else []))
 
 
 def _buddies(pairs: Sequence[ModelPair], what: str) -> tuple[str, ...]:
@@ -231,10 +232,11 @@ def _buddies(pairs: Sequence[ModelPair], what: str) -> tuple[str, ...]:
     if not pairs:
         return ()
     chances = [pair.chance_best_buddies for pair in pairs]
-    tested = sum(pair.significant_best_buddies for pair in pairs)
-    chance = "" if None in chances else f"; by chance {sum(filter(None, chances)):,.0f}"
+    chance = "" if None in chances else f", where chance alone gives {sum(filter(None, chances)):,.0f}"
     total = sum(pair.best_buddies for pair in pairs)
-    return (f"{what}: {total:,} in {_count(len(pairs), 'pair')}, {tested:,} of them at q < 0.05{chance}.",)
+    tested = sum(pair.significant_best_buddies for pair in pairs)
+    where = f"in {_count(len(pairs), 'pair')} of models"
+    return (f"{what}: {total:,} {where}{chance}; {tested:,} of them pass the test at q < 0.05.",)
 
 
 def _no_exemplars(whose: str, probe: str) -> NotFound:
