@@ -95,11 +95,12 @@ def _store_model(
 
 
 def _taken(network: Network, recorded_on: str | None) -> dict[str, Any]:
-    """What the network takes, for people: images, latents or positions in a probe set."""
+    """What the network takes, for people: images, latents or positions in a probe set; texts beside images."""
     if network.recording:
         return {"recording": {"images": network.recording.images, "probe_set_digest": recorded_on}}
     shapes = {"preprocessing": network.preprocessing, "latents": network.latents}
-    return {key: asdict(shape) for key, shape in shapes.items() if shape}
+    texts = {"text": True} if network.texts else {}  # an image-text model, which can label units and find them by words
+    return {key: asdict(shape) for key, shape in shapes.items() if shape} | texts
 
 
 def _store_layers(connection: sa.Connection, model_id: int, shapes: Sequence[LayerShape]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,6 +13,10 @@ from rosetta.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from workers.zoo.locations import Locations
+
+
+# A text tower: texts to their embeddings, float32 [T, D], on the device that it was loaded to.
+TextTower = Callable[[Sequence[str]], Tensor]
 
 
 class LayerError(InvalidRequest):
@@ -106,6 +110,8 @@ class Network:
         recording: None unless it is a recording.
         to_maps: a layer's output to activation maps float [N, C, H, W]: restores a token grid, puts channels
             second. Raises `LayerError` when the output is neither a map, tokens nor a vector.
+        texts: of an image-text model, loads its text tower to a device; the module's own output is then the images'
+            embeddings, float [N, D]. Raises `InvalidRequest` when the tower or its tokenizer is not at hand.
         details: what people want to know: licence, architecture.
     """
 
@@ -120,6 +126,7 @@ class Network:
     inputs: Callable[[Latents], tuple[Any, ...]] | None = None
     recording: Recording | None = None
     to_maps: Callable[[str, Any], Tensor] | None = None
+    texts: Callable[[torch.device], TextTower] | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -1,8 +1,9 @@
-"""The source `open_clip:`: the image tower of any OpenCLIP model, such as `open_clip:RN50/openai`."""
+"""The source `open_clip:`: any OpenCLIP model, such as `open_clip:RN50/openai`; its image tower is what is mined."""
 
 from __future__ import annotations
 
 import difflib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from open_clip.convert import convert_state_dict
 from torch import Tensor, nn
 
 from rosetta.errors import InvalidRequest
+from workers.zoo import open_clip_text, weights
 from workers.zoo import timm as timm_source
-from workers.zoo import weights
 from workers.zoo.base import Network, Preprocessing
 from workers.zoo.locations import Locations
 from workers.zoo.maps import MapReader
@@ -32,8 +33,9 @@ class ImageTower(nn.Module):
         self.visual = visual
 
     def forward(self, images: Tensor) -> Any:
-        """The images' embeddings, for float32 `[N, 3, H, W]`."""
-        return self.visual(images)
+        """The images' embeddings `[N, D]`, for float32 `[N, 3, H, W]`."""
+        output = self.visual(images)
+        return output[0] if isinstance(output, tuple) else output  # CoCa's tower gives its tokens too
 
 
 def load(reference: str, locations: Locations) -> Network:
@@ -52,7 +54,8 @@ def load(reference: str, locations: Locations) -> Network:
     file = locations.given or _file(name, tag, pretrained, locations)
     state = weights.read_state(file)
     # OpenAI trained with QuickGELU; of its own archives we know that, whichever pretraining was named.
-    model = _build(config, pretrained | ({"quick_gelu": True} if state.keys() >= _OPENAI_NUMBERS else {}))
+    published = pretrained | ({"quick_gelu": True} if state.keys() >= _OPENAI_NUMBERS else {})
+    model = _build(config, published)
     _fit(model, state, file.name, name)
     tower = ImageTower(model.visual)
     height, width = _pair(tower.visual.image_size)
@@ -70,6 +73,9 @@ def load(reference: str, locations: Locations) -> Network:
             interpolation="bilinear" if pretrained.get("interpolation") == "bilinear" else "bicubic",
         ),
         to_maps=_map_reader(tower.visual, height, width),
+        texts=partial(open_clip_text.load, name, file, _quick_gelu(config, published))
+        if open_clip_text.is_in(state)
+        else None,
         details={"architecture": name, **({"pretraining": tag} if tag else {})},
     )
 
@@ -110,8 +116,12 @@ def _build(config: dict[str, Any], pretrained: dict[str, Any]) -> nn.Module:
         embed_dim=config["embed_dim"],
         vision_cfg=vision,
         text_cfg=_SMALL_TEXT,
-        quick_gelu=config.get("quick_gelu", False) or pretrained.get("quick_gelu", False),
+        quick_gelu=_quick_gelu(config, pretrained),
     )
+
+
+def _quick_gelu(config: dict[str, Any], pretrained: dict[str, Any]) -> bool:
+    return bool(config.get("quick_gelu") or pretrained.get("quick_gelu"))
 
 
 def _fit(model: nn.Module, state: weights.State, file: str, name: str) -> None:
