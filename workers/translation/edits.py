@@ -31,7 +31,7 @@ def shift(targets: Targets, frame: Frame, dx: float, dy: float) -> Targets:
     height, width = frame
     if not (abs(dx) < width and abs(dy) < height):  # NaN, too
         raise InvalidRequest(
-            f"a shift stays inside the frame, {width} x {height} pixels: by ({dx:g}, {dy:g}) nothing would be left of it"
+            f"a shift stays inside the frame, {width} x {height} pixels: by ({dx:g}, {dy:g}) nothing is left"
         )
     return _moved(targets, frame, 1.0, (-dy, -dx))
 
