@@ -112,7 +112,32 @@ def test_search_by_text_finds_words_stems_and_beginnings(http, engine, concept):
     assert find(http, "glasses hat") == find(http, "the") == find(http, "' & !!x:* |") == []
     assert len(find(http, "glasses", top=1)) == 1
     assert {one["model"] for one in find(http, "glasses", **{"in": zoo.GAN})} == {zoo.GAN}
-    assert len(find(http, "glasses", probe="photos")) == 2  # what people say holds everywhere
+    assert [one["unit"] for one in find(http, "glasses", probe="photos")] == [9]  # what people say of a unit holds
+
+
+def test_search_by_text_finds_a_thing_once_and_no_concept_of_old(http, engine, concept):
+    post(http, unit=UNIT, text="hair on a forehead")
+    post(http, unit=UNIT, text="hair", author="ada")
+    measured(engine, "text", "hair", score=0.1)
+    measured(engine, "mask", "hair", score=0.7)
+    old = post(http, concept=concept, text="hair").json()
+    found = find(http, "hair")
+    assert [(one["unit"], one["concept"], one["kind"], one["author"]) for one in found] == [
+        (9, None, "person", "ada"),
+        (None, concept, "person", "anonymous"),
+        (8, None, "mask", "clip-rn50"),
+    ]
+    assert [one["probe_set"] for one in found] == [None, "faces", "faces"]
+    assert [one["unit"] for one in find(http, "hair", probe="photos")] == [9]
+    with engine.begin() as conn:
+        gan, net = (names.model_row(conn, name).id for name in (zoo.GAN, zoo.NET))
+        (newer,) = zoo.add_concepts(conn, names.probe_row(conn, "faces").id, [{gan: 8, net: 3}], version=7)
+        version = conn.scalar(sa.select(schema.concepts.c.version_id).where(schema.concepts.c.id == newer))
+        labels.carry_over(conn, version)
+    assert [one["concept"] for one in find(http, "hair") if one["concept"]] == [newer]
+    assert old in http.get("/v1/labels").json()["items"]
+    with engine.begin() as conn:
+        conn.execute(sa.delete(schema.concept_versions).where(schema.concept_versions.c.id == version))
 
 
 @pytest.mark.parametrize(
