@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     web.install(app)
     # The last one added is the first to see a request.
-    app.add_middleware(Limits)
+    app.add_middleware(Limits, image_bytes=settings.max_image_bytes)
     app.add_middleware(Access, keys=settings.api_keys)
     app.add_middleware(Observing, meters=Meters(registry))
     return app

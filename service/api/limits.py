@@ -17,15 +17,17 @@ _LISTINGS = frozenset({"/v1/probes", "/v1/uploads/missing"})
 class Limits:
     """Middleware that refuses bodies that are too large; the routes of uploads have a limit of their own."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, image_bytes: int) -> None:
         self._app = app
+        # A form with an image is little more than that.
+        self._largest = {**dict.fromkeys(_LISTINGS, LISTING_BYTES), "/search": image_bytes + JSON_BYTES}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, counting what it reads."""
         if scope["type"] != "http" or scope["method"] == "PUT":
             await self._app(scope, receive, send)
             return
-        largest = LISTING_BYTES if scope["path"] in _LISTINGS else JSON_BYTES
+        largest = self._largest.get(scope["path"], JSON_BYTES)
         size = 0
 
         async def counted() -> Message:

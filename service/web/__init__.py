@@ -6,9 +6,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from service.api import failures
-from service.web import assets, concepts, home, jobs, labels, models, pages, pairs, search, units
+from service.web import assets, concepts, home, images, jobs, labels, maps, models, pages, pairs, search, units
 
-_PAGES = (home, models, units, concepts, labels, pairs, search, jobs, assets)
+_PAGES = (home, models, units, concepts, maps, labels, pairs, search, images, jobs, assets)
 
 
 def install(app: FastAPI) -> None:

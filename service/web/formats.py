@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from rosetta.image_search import ImageMatch
 from rosetta.labels import Label
 
 _NONE = "\N{EN DASH}"
@@ -89,6 +90,17 @@ def heat_map(model: str, unit: int, image: int, probe: str) -> str:
     return f"/v1/models/{quote(model)}/units/{unit}/heatmap?{wanted}"
 
 
+def heat_map_here(image: str, match: ImageMatch) -> str:
+    """The address of a unit's heat map over an uploaded image."""
+    wanted = urlencode({"model": match.model, "unit": match.unit, "probe": match.probe_set, "size": 192})
+    return f"/v1/images/{quote(image)}/heatmap?{wanted}"
+
+
+def signed(value: float) -> str:
+    """`+2.31`, and a true minus sign."""
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
 def image(number: int, probe: str) -> str:
     """The address of an image of a probe set."""
     return f"/v1/probes/{quote(probe)}/images/{number}?size=192"
@@ -104,4 +116,10 @@ def with_parameters(path: str, **values: object) -> str:
 FILTERS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (count, correlation, decimal, q_value, chance, percent, duration, ago, day, plain, label_origin)
-} | {"heat_map": heat_map, "image_url": image, "with": with_parameters}
+} | {
+    "heat_map_here": heat_map_here,
+    "signed": signed,
+    "heat_map": heat_map,
+    "image_url": image,
+    "with": with_parameters,
+}
