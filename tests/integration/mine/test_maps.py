@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from rosetta.errors import InvalidRequest, NotFound
-from service import submit_map
+from service import jobs, submit_map
 from service.database import schema, sketches
 from service.database.copy import copy_records, read_records
 from service.queries.probes import add_generator_probe
 from service.submit import submit_mine
 from service.submit_register import submit_register
 from tests.integration.database import rows
+from workers.pipelines import map as map_
 
 MODELS, CLUSTERS, MEMBERS = ("a", "b"), 8, 12
 UNITS = CLUSTERS * MEMBERS
@@ -120,27 +124,52 @@ def test_every_mine_is_followed_by_a_map_of_all_that_was_mined(engine, settings,
     for name in ("dcgan-faces", "age-net"):
         worker(submit_register(engine, celery, settings, name=name, source=f"demo:{name}"))
     with engine.begin() as connection:
-        add_generator_probe(connection, "faces", "dcgan-faces", count=6, seed=0)
+        probe_set = add_generator_probe(connection, "faces", "dcgan-faces", count=6, seed=0)
+
+    def queued():
+        kind, state = schema.jobs.c.kind == "map", schema.jobs.c.state == "queued"
+        of_faces = schema.jobs.c.parameters["probe"].astext == probe_set.name
+        with engine.connect() as connection:
+            rows = connection.execute(sa.select(schema.jobs.c.id).where(kind, state, of_faces).order_by("id"))
+            return [jobs.get(connection, row.id) for row in rows.all()]
+
     monkeypatch.setattr(submit_map, "MOST_UNASKED", 1000)
     worker(submit_mine(engine, celery, settings, probe="faces", models=["age-net"], sketch_only=True))
-    columns = schema.jobs.c
-    queued = sa.select(columns.id).where(
-        columns.kind == "map", columns.state == "queued", columns.parameters["probe"].astext == "faces"
-    )
-    with engine.connect() as connection:
-        (first,) = connection.execute(queued).all()
-    assert worker(first).result["units"] < 1000
+    (first,) = queued()
     worker(submit_mine(engine, celery, settings, probe="faces", models=["dcgan-faces", "age-net"]))
-    with engine.connect() as connection:
-        assert connection.execute(queued).all() == []  # with the generator they are too many
+    assert [job.id for job in queued()] == [first.id]  # with the generator they are too many
     monkeypatch.undo()
     submit_map.submit_map_unasked(engine, celery, probe="faces")
+    _, second = queued()
+    statistics = schema.unit_statistics.c
     with engine.connect() as connection:
-        (second,) = connection.execute(queued).all()
-        statistics = schema.unit_statistics.c
-        probe_set = connection.scalar(sa.select(schema.probe_sets.c.id).where(schema.probe_sets.c.name == "faces"))
-        live = sa.select(sa.func.count()).where(statistics.probe_set_id == probe_set, ~statistics.dead)
-        alive = connection.scalar(live)
-    done = worker(second)
-    assert done.result["version"] == 2
-    assert done.result["units"] == alive
+        of_set = sa.select(schema.probe_sets.c.id).where(schema.probe_sets.c.name == "faces").scalar_subquery()
+        live = sa.select(sa.func.count()).where(statistics.probe_set_id == of_set, ~statistics.dead)
+        assert second.progress_total == connection.scalar(live) > first.progress_total
+
+
+def test_a_job_that_is_cancelled_ends_the_layout(engine, celery, worker, zoo, monkeypatch):
+    """Its process is stopped while it lays out, and nothing is stored."""
+    job = submit_map.submit_map(engine, celery, probe="planted", seed=77)
+    begun = []
+
+    class Cancelled(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            begun.append(self)
+            jobs.cancel(engine, job.id)
+
+    monkeypatch.setattr(map_.subprocess, "Popen", Cancelled)
+    with pytest.raises(AssertionError):  # of the fixture: the job is not done
+        worker(job)
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
+    with engine.connect() as connection:
+        assert jobs.get(connection, job.id).state == "cancelled"
+        assert connection.scalar(sa.select(sa.func.count()).where(schema.unit_maps.c.seed == 77)) == 0
+
+
+def test_a_layout_that_fails_says_why(engine, celery, worker, zoo, monkeypatch):
+    job = submit_map.submit_map(engine, celery, probe="planted", seed=78)
+    monkeypatch.setattr(map_.planar, "GIVEN", "elsewhere.npz")
+    with pytest.raises(AssertionError, match="the layout failed: FileNotFoundError"):
+        worker(job)

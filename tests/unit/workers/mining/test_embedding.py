@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
-from workers.mining.embedding import _neighbours, embed, torch
+from workers.mining.embedding import _nearest, neighbourhoods, torch
+from workers.mining.planar import lay_out
 
 DIMENSIONS = 64
+
+
+def embed(sketches: np.ndarray, seed: int = 0) -> np.ndarray:
+    """A map float32 [U, 2], as the job makes it."""
+    found = neighbourhoods(sketches, 15, seed=seed)
+    if found.are_none:
+        return found.start
+    return lay_out(found.index, found.distance, found.start, min_dist=0.1, seed=seed)
 
 
 def planted(clusters: int, members: int, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +73,7 @@ def test_neighbours_are_those_of_a_slow_search(monkeypatch):
     vectors = np.random.default_rng(0).normal(size=(100, DIMENSIONS))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     told = []
-    index, distance = _neighbours(torch.from_numpy(vectors.astype(np.float32)), 6, told.append)
+    index, distance = _nearest(torch.from_numpy(vectors.astype(np.float32)), 6, told.append)
     expected = 1 - vectors @ vectors.T
     np.fill_diagonal(expected, -1)
     order = np.argsort(expected, axis=1)[:, :6]
@@ -79,4 +88,4 @@ def test_it_stops_where_it_is_told_to():
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        embed(planted(2, 10)[0], tell=tell)
+        neighbourhoods(planted(2, 10)[0], 5, seed=0, tell=tell)
