@@ -61,8 +61,8 @@ def test_markup_is_shown_as_text(visit: Visit) -> None:
         dialog.dismiss()
 
     page.on("dialog", heard)
-    page.goto("/concepts/2")
-    for text in HOSTILE:
+    for path, text in zip(("/concepts/2", f"/units/{GAN}/9"), HOSTILE, strict=True):
+        page.goto(path)
         page.get_by_label("In your words").fill(text)
         page.get_by_label("Your name").fill("<b>ada</b>")
         page.get_by_role("button", name="Add").click()
