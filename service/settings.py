@@ -58,11 +58,14 @@ class Settings(BaseSettings):
     max_weights_bytes: int = Field(8 * 2**30, description="the largest weight file taken, such as 8GiB")
     max_image_bytes: int = Field(64 * 2**20, description="the largest image file taken, such as 64MiB")
     pictures_bytes: int = Field(2 * 2**30, description="what kept heat maps may take on disk, such as 2GiB")
+    stored_maps_bytes: int = Field(4 * 2**30, description="what coarse maps for times without a worker may take")
     lease_s: float = Field(30.0, description="a worker that is silent for so long has lost its part")
     sweep_s: float = Field(5.0, description="how often lost parts are looked for")
     stale_s: float = Field(60.0, description="a queued part is rung again after so long")
 
-    @field_validator("memory_budget", "max_weights_bytes", "max_image_bytes", "pictures_bytes", mode="before")
+    @field_validator(
+        "memory_budget", "max_weights_bytes", "max_image_bytes", "pictures_bytes", "stored_maps_bytes", mode="before"
+    )
     @classmethod
     def _bytes(cls, value: object) -> object:
         return parse_bytes(value) if isinstance(value, str) else value
@@ -103,6 +106,11 @@ class Settings(BaseSettings):
     def pictures_dir(self) -> Path:
         """Where maps and generated images are kept while there is room."""
         return self.data_dir / "pictures"
+
+    @property
+    def thumbnails_dir(self) -> Path:
+        """Where coarse maps and small generated images are kept while there is room."""
+        return self.data_dir / "thumbnails"
 
     @property
     def all_weights_dirs(self) -> tuple[Path, ...]:

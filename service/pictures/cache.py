@@ -71,7 +71,7 @@ class Cache:
         """Writes an image uint8 [H, W, 3]."""
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")
-        with _whole(path) as part:
+        with whole(path) as part:
             part.write_bytes(file.getvalue())
 
     def write_maps(self, path: Path, maps: npt.NDArray[np.float32]) -> None:
@@ -80,7 +80,7 @@ class Cache:
         largest = np.abs(maps).max((1, 2))
         records["scale"] = np.where(largest > 0, largest, 1)
         records["map"] = maps / records["scale"][:, None, None]
-        with _whole(path) as part, part.open("wb") as file:
+        with whole(path) as part, part.open("wb") as file:
             np.save(file, records)
 
     def trim(self, keep: set[Path] | frozenset[Path] = frozenset()) -> int:
@@ -89,17 +89,7 @@ class Cache:
         Args:
             keep: files that stay whatever they take: those that were made just now, and are waited for.
         """
-        files = sorted(_stats(self.folder), key=lambda file: file[1])
-        excess = sum(size for _, _, size in files) - self.limit
-        gone = 0
-        for path, used, size in files:
-            stale = path.suffix == ".part" and used < time.time() - _STALE_S
-            if not stale and (excess <= 0 or path in keep or path.suffix == ".part"):
-                continue
-            path.unlink(missing_ok=True)
-            excess -= size
-            gone += 1
-        return gone
+        return trim_folder(self.folder, self.limit, keep)
 
 
 def version_of_images(probe_digest: str) -> str:
@@ -117,8 +107,8 @@ def maps_key(probe_digest: str, source: str, weights_digest: str, layer: str) ->
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A path to write to; what was written is at `path` afterwards, whole."""
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to; what was written is at `path` afterwards, all of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
@@ -126,6 +116,27 @@ def _whole(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def trim_folder(folder: Path, limit: int, keep: set[Path] | frozenset[Path] = frozenset()) -> int:
+    """How many files of a folder were deleted, the least recently used ones, until the others fit the limit.
+
+    Args:
+        folder: with what is below it.
+        limit: bytes.
+        keep: files that stay whatever they take.
+    """
+    files = sorted(_stats(folder), key=lambda file: file[1])
+    excess = sum(size for _, _, size in files) - limit
+    gone = 0
+    for path, used, size in files:
+        stale = path.suffix == ".part" and used < time.time() - _STALE_S
+        if not stale and (excess <= 0 or path in keep or path.suffix == ".part"):
+            continue
+        path.unlink(missing_ok=True)
+        excess -= size
+        gone += 1
+    return gone
 
 
 def _stats(folder: Path) -> Iterator[tuple[Path, float, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from workers.mining.products import CrossProducts
 from workers.mining.resize import joint
 from workers.mining.sketches import noise_maps, normalise
 from workers.mining.stream import ModelStream, Shifts
+from workers.mining.thumbnails import Thumbnails, thumbnails
+
+TakeThumbnails = Callable[[str, Thumbnails], None]
 
 # A block of r, its sorted copies and indices together stay below this (workers.mining.plan.SCRATCH_BYTES).
 _BLOCK_BYTES = 24 * 2**20
@@ -31,7 +35,13 @@ class PairState:
 
 
 class MiningPass:
-    """The running statistics of one pass."""
+    """The running statistics of one pass.
+
+    Attributes:
+        part: which one.
+        seen: images so far.
+        sketched: places of the models whose sketches it takes.
+    """
 
     def __init__(
         self,
@@ -47,7 +57,7 @@ class MiningPass:
         self.part, self.seen = part, 0
         self._dead_units: dict[ModelStream, Tensor] = {}
         self._digest, self._device = probe_digest, device
-        sketched = {block.first for block in part.blocks if block.second is None}
+        self.sketched = sketched = {block.first for block in part.blocks if block.second is None}
         partners: dict[int, list[ModelLayout]] = {place: [] for place in part.models}
         for block in part.blocks:
             if block.second is None:
@@ -87,11 +97,12 @@ class MiningPass:
         """Take one layer's maps of the batch, [B, C, H, W], of the model at `place`; they are copied at once."""
         self._streams[place].write(layer, maps)
 
-    def finish_batch(self, positions: Tensor) -> None:
+    def finish_batch(self, positions: Tensor, take: Mapping[int, TakeThumbnails] = MappingProxyType({})) -> None:
         """Add the batch to all sums, once every model has written every layer.
 
         Args:
             positions: int64 [B], the images' places in the probe set, in the miner's order.
+            take: by a model's place, what takes the thumbnails of each of its layers; of models in `sketched` alone.
         Raises:
             NonFiniteError: naming model, layer and image.
         """
@@ -103,6 +114,9 @@ class MiningPass:
             stream.finish(positions)
         for block, products in self._blocks():
             products.update(self._streams[block.first].buffers, self._second(block).buffers, images, self.seen)
+        for place, take_one in take.items():
+            for layer, found in thumbnails(self._streams[place], images):
+                take_one(layer, found)
         for stream in streams:
             stream.roll(images)
         self.seen += images

@@ -32,6 +32,10 @@ class Shifts:
             self._of[layer] = torch.where(mean.isfinite(), mean, 0)  # the error names layer and image later
         return self._of[layer]
 
+    def known(self, layer: str) -> Tensor:
+        """The layer's shifts, once they are chosen."""
+        return self._of[layer]
+
     def group(self, group: Group) -> Tensor:
         """Shifts of a group's units, float32 [C]."""
         return torch.cat([self._of[layer] for layer in group.offsets])
@@ -128,6 +132,10 @@ class ModelStream:
             moments.result(self._shifts.group(group))
             for group, moments in zip(self.layout.groups, self.moments, strict=True)
         ]
+
+    def shift(self, layer: str) -> Tensor:
+        """What was subtracted of the layer's maps, float32 [C]."""
+        return self._shifts.known(layer)
 
     def roll(self, images: int) -> None:
         """Go on to the next batch."""

@@ -18,6 +18,7 @@ from workers.pipelines.context import Context
 from workers.pipelines.inputs import MinedModel
 from workers.pipelines.passes import run_passes
 from workers.pipelines.store import store_part
+from workers.pipelines.thumbnails import ThumbnailWriter
 
 
 def run(context: Context) -> None:
@@ -35,21 +36,31 @@ def run(context: Context) -> None:
         ids = {model for pair in pairs for model in pair} | set(context.payload["profiles"])
         models = inputs.load_models(context, connection, sorted(ids))
     place = {model.id: index for index, model in enumerate(models)}
-    miner = run_passes(
-        context,
-        probe_set,
-        models,
-        [(place[a], place[b]) for a, b in pairs],
-        [place[model] for model in context.payload["profiles"]],
-        keep=context.parameters["keep"],
-        permutations=NULL_PERMUTATIONS,
-        doing="mining",
-    )
-    _publish(context, miner, models, probe_set, pairs)
+    sketched = [place[model] for model in context.payload["profiles"]]
+    with ThumbnailWriter(context, probe_set, {index: models[index] for index in sketched}) as thumbnails:
+        miner = run_passes(
+            context,
+            probe_set,
+            models,
+            [(place[a], place[b]) for a, b in pairs],
+            sketched,
+            keep=context.parameters["keep"],
+            permutations=NULL_PERMUTATIONS,
+            doing="mining",
+            thumbnails=thumbnails,
+        )
+        _publish(context, miner, models, probe_set, pairs, thumbnails)
+    sketches.build_index(context.engine, probe_set.id)
+    _follow(context, probe_set.name, compared=bool(pairs))
 
 
 def _publish(
-    context: Context, miner: Miner, models: Sequence[MinedModel], probe_set: sa.Row[Any], pairs: list[tuple[int, int]]
+    context: Context,
+    miner: Miner,
+    models: Sequence[MinedModel],
+    probe_set: sa.Row[Any],
+    pairs: list[tuple[int, int]],
+    thumbnails: ThumbnailWriter,
 ) -> None:
     place = {model.id: index for index, model in enumerate(models)}
     results = {(a, b): miner.pair(place[a], place[b]) for a, b in pairs}
@@ -59,8 +70,7 @@ def _publish(
     outcome: dict[str, Any] = {"pairs": len(pairs), "images": miner.images}
     with context.publish(outcome) as connection:
         store_part(connection, context, probe_set.id, results, miner.permutations, profiles)
-    sketches.build_index(context.engine, probe_set.id)
-    _follow(context, probe_set.name, compared=bool(pairs))
+        thumbnails.publish()  # who sees the part done finds them
 
 
 def _follow(context: Context, probe: str, *, compared: bool) -> None:

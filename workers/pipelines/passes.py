@@ -16,6 +16,7 @@ from workers.pipelines import inputs
 from workers.pipelines.context import Context
 from workers.pipelines.forward import ForwardPasses
 from workers.pipelines.inputs import MinedModel
+from workers.pipelines.thumbnails import ThumbnailWriter
 from workers.probes import GeneratorProbes, ImageProbes
 
 
@@ -29,6 +30,7 @@ def run_passes(
     keep: int,
     permutations: int,
     doing: str,
+    thumbnails: ThumbnailWriter | None = None,
 ) -> Miner:
     """The miner of some models, once they have seen the whole probe set; the job's progress is told meanwhile.
 
@@ -41,6 +43,7 @@ def run_passes(
         keep: neighbours to keep.
         permutations: of the null.
         doing: what is being done, for people, such as `mining`.
+        thumbnails: takes those of the sketched models.
 
     Raises:
         InvalidRequest: when activations are not finite, layers are others than registered, or the memory budget is
@@ -62,7 +65,7 @@ def run_passes(
             budget=_budget(context.settings.memory_budget, device),
             device=device,
         )
-        _run_all(context, miner, models, probes, doing)
+        _run_all(context, miner, models, probes, doing, thumbnails)
     except BudgetError as error:
         raise InvalidRequest(f"{error}: raise ROSETTA_MEMORY_BUDGET, or mine with fewer layers (--layers)") from error
     except NonFiniteError as error:
@@ -87,6 +90,7 @@ def _run_all(
     models: Sequence[MinedModel],
     probes: GeneratorProbes | ImageProbes | None,
     doing: str,
+    thumbnails: ThumbnailWriter | None,
 ) -> None:
     forward = ForwardPasses(
         probes,
@@ -106,12 +110,18 @@ def _run_all(
             part,
             models,
             forward,
+            thumbnails,
             lambda seen, done=done, note=note: context.report(done + seen, total, note),
         )
 
 
 def _run_one(
-    miner: Miner, part: Pass, models: Sequence[MinedModel], forward: ForwardPasses, report: Callable[[int], None]
+    miner: Miner,
+    part: Pass,
+    models: Sequence[MinedModel],
+    forward: ForwardPasses,
+    thumbnails: ThumbnailWriter | None,
+    report: Callable[[int], None],
 ) -> None:
     running = miner.start(part)
     place = {models[index].name: index for index in part.models}
@@ -119,9 +129,13 @@ def _run_one(
     def consume(model: str, layer: str, maps: torch.Tensor) -> None:
         running.write(place[model], layer, models[place[model]].chosen(layer, maps))
 
-    for positions in forward.run(miner.order.split(part.batch), list(place), consume):
-        running.finish_batch(positions)
+    looked_at = any(models[index].network.recording is None for index in part.models)
+    see = thumbnails.see if thumbnails and looked_at else None
+    for positions in forward.run(miner.order.split(part.batch), list(place), consume, see):
+        running.finish_batch(positions, thumbnails.takers(running, positions) if thumbnails else {})
         report(running.seen)
+    if thumbnails:
+        thumbnails.finish_pass(running)
     miner.finish(running)
 
 

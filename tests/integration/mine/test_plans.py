@@ -1,5 +1,6 @@
 """However a job is planned and whoever does it, the same rows come out."""
 
+import shutil
 import time
 import weakref
 
@@ -19,7 +20,7 @@ from workers.mining.mining_pass import MiningPass
 from workers.mining.plan import SCRATCH_BYTES
 
 DEMO = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
-UNITS = 2472
+UNITS, LAYERS = 2472, 18
 IMAGES = 20
 
 
@@ -32,10 +33,11 @@ def zoo(engine, settings, worker, celery):
 
 
 @pytest.fixture
-def forget(engine):
+def forget(engine, settings):
     """Makes everything mined as if it never was."""
 
     def run():
+        shutil.rmtree(settings.thumbnails_dir)
         with engine.begin() as connection:
             for table in (schema.comparisons, schema.profiles):
                 connection.execute(sa.delete(table))
@@ -44,8 +46,8 @@ def forget(engine):
 
 
 @pytest.fixture(scope="module")
-def stored(engine):
-    """Everything that was mined, in order."""
+def stored(engine, settings):
+    """Everything that was mined, in order; of coarse maps the files."""
 
     def read():
         queries = {
@@ -56,8 +58,9 @@ def stored(engine):
             "pairs": "SELECT model, neighbour_model, best_buddies, significant_best_buddies, chance_best_buddies "
             "FROM analytics.model_pairs ORDER BY 1, 2",
         }
+        files = {path.name: np.load(path) for path in settings.thumbnails_dir.glob("maps/*")}
         with engine.connect() as connection:
-            return {name: pd.read_sql(sa.text(query), connection) for name, query in queries.items()}
+            return {name: pd.read_sql(sa.text(query), connection) for name, query in queries.items()} | {"maps": files}
 
     return read
 
@@ -88,6 +91,13 @@ def assert_same(found, expected):
     cosines = [np.dot(a, b) for a, b in zip(found["sketches"]["sketch"], expected["sketches"]["sketch"], strict=True)]
     assert min(cosines) > 0.999
     assert found["pairs"].iloc[:, 2:].to_numpy() == pytest.approx(expected["pairs"].iloc[:, 2:].to_numpy(), abs=2)
+    assert found["maps"].keys() == expected["maps"].keys()
+    for name, ours in found["maps"].items():
+        theirs = expected["maps"][name]
+        assert ours.shape == (IMAGES,)
+        assert ours["step"] == pytest.approx(theirs["step"], rel=1e-3, abs=1e-6)
+        assert ours["low"] == pytest.approx(theirs["low"], rel=1e-3, abs=1e-4)
+        assert np.abs(ours["levels"].astype(int) - theirs["levels"]).max() <= 1
 
 
 def parts_of(engine, job):
@@ -102,6 +112,15 @@ def test_exemplars_are_of_all_live_units(whole):
     assert len(whole["exemplars"]) == len(live) * 2 * 9
     best = whole["exemplars"].query("measure == 'maximum' and rank == 1")
     assert best["value"].to_numpy() == pytest.approx(live["maximum"].to_numpy(), rel=1e-5, abs=1e-6)
+
+
+def test_coarse_maps_are_of_all_units_and_images(whole, settings):
+    channels = [file["low"].shape for file in whole["maps"].values()]
+    assert len(channels) == LAYERS
+    assert sum(count for _, count in channels) == UNITS
+    assert all(max(file["levels"].shape[1:3]) <= 14 for file in whole["maps"].values())
+    assert not list(settings.thumbnails_dir.rglob("*.part"))
+    assert len(list(settings.thumbnails_dir.glob("images/*/*.webp"))) == IMAGES
 
 
 def test_a_small_budget_takes_several_passes_and_gives_the_same_rows(
