@@ -1,0 +1,1 @@
+"""What units answer to, in words: pure tensor code; no database, no queue."""
