@@ -29,16 +29,18 @@ def test_chance_alone_is_hardly_ever_significant_and_a_planted_figure_is():
     assert judge(-figures, controls).q_value[7] == pytest.approx(1, abs=0.01)
 
 
-def test_each_control_is_scored_without_itself():
-    """The same figure and controls in one column: q is the share of the controls' own scores above the figure's."""
-    controls = numbers(30, 1)
-    own = []
-    for place in range(30):
-        rest = torch.cat([controls[:place], controls[place + 1 :]])[:, 0]
-        own.append((controls[place, 0] - rest.mean()) / rest.std())
-    figure = controls.mean(0) + 1.2 * controls.std(0)
-    expected = (1 + sum(score >= 1.2 for score in own)) / 31
-    assert float(judge(figure, controls).q_value) == pytest.approx(float(expected))
+@pytest.mark.parametrize("place", range(5))
+def test_each_control_is_scored_without_itself(place):
+    """One figure, of a score just beside a control's own: q is the share of own scores that reach it."""
+    controls = numbers(5, 1)
+    own = torch.stack(
+        [(controls[c] - rest.mean()) / rest.std() for c in range(5) for rest in [controls[torch.arange(5) != c]]]
+    )
+    for beside in (-1e-6, 1e-6):
+        score = own[place] + beside
+        expected = (1 + (own >= score).sum()) / 6
+        found = judge(controls.mean(0) + score * controls.std(0), controls)
+        assert float(found.q_value) == pytest.approx(float(expected))
 
 
 def test_missing_controls_do_not_count_and_too_few_give_no_verdict():

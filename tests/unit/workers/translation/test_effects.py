@@ -92,6 +92,15 @@ def test_any_split_gives_the_same(rows):
         torch.testing.assert_close(values, getattr(whole, name), atol=1e-6, rtol=1e-5, equal_nan=True)
 
 
+def test_what_changes_by_the_same_everywhere_correlates_with_nothing():
+    everywhere = [Intervention.add(UNITS, 2, 0.3), Intervention.add(UNITS, 2, 0.3, box=(0, 0, 4, 8))]
+    effects = effects_of(everywhere, latents()).result()
+    assert effects.correlation[0].isnan().all()
+    assert effects.response[0].isnan().all()
+    assert effects.mean_change[0, 0] == pytest.approx(0.3 * 0.05 / 0.1 / 2, rel=1e-4)
+    assert effects.correlation[1, 0] == pytest.approx(1, abs=1e-4)
+
+
 def test_a_dead_watched_unit_is_never_scored():
     watched = Watched(eye(), ((UNITS, 0), (UNITS, 1)), torch.tensor([0.0, 1.0], dtype=torch.float64))
     sums = EffectSums(painter(), ZEROS[:2], torch.zeros(2), watched)

@@ -124,6 +124,17 @@ def test_chance_tells_each_image_from_the_one_of_its_side_before(models):
     assert float(sums_of(models).result().explained.chance_best[2]) == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_chance_is_fitted_on_one_side_and_tested_on_the_other(models):
+    """Each image's x:1 is the noise of the image visited before it, on the fitted side alone."""
+    source, _, maps, told = models
+    fitted = (~TEST).nonzero()[:, 0]
+    copied = {**told, "x": told["x"].clone()}
+    copied["x"][fitted[1:], 1] = at(maps["a"], 4)[fitted[:-1], 2]
+    found = sums_of((source, subject(TARGET, copied), maps, copied)).result(ridge=1e-9)
+    assert found.explained.chance_ridge[1] < 0
+    assert found.explained.ridge[1] < 0.1
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 def test_any_split_gives_the_same(models, pooled):
     whole = sums_of(models, pooled=pooled).result()
