@@ -65,7 +65,7 @@ class Coordinates:
             self.shape = styles if space == "w+" else styles[1:]
             self._learn()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _learn(self) -> None:
         chunks = [range(start, start + AT_ONCE) for start in range(0, SAMPLES, AT_ONCE)]
         w = torch.cat([self._styles(list(chunk))[0] for chunk in chunks])
@@ -75,7 +75,7 @@ class Coordinates:
         drawn = self._probes.latents(indices).to(self._device)
         return self.network.module.mapping(drawn.values, drawn.classes), drawn.classes
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def draw(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """Draws by their numbers: v float32 [K, *shape], and classes int64 [K] of a generator with classes."""
         if self.space == "z":
@@ -96,10 +96,11 @@ class Coordinates:
             InvalidRequest: when they are another generator's, or of another space that does not lead here.
         """
         if latents.space == "z" != self.space:
-            with torch.inference_mode():
+            with torch.no_grad():
                 w = self.network.module.mapping(latents.values.to(self._device), latents.classes)
                 if latents.truncation is not None:
-                    w = self.network.module.mapping.mean(latents.classes).squeeze(1).lerp(w, latents.truncation)
+                    mean = self.network.module.mapping.mean(latents.classes)  # [W] or [N, 1, W]
+                    w = mean.lerp(w[:, None], latents.truncation).squeeze(1)
             latents = replace(latents, values=w, space="w")
         values = latents.values.to(self._device)
         if latents.space == "w" and self.space == "w+" and values.ndim == 2:

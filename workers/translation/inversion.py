@@ -192,7 +192,7 @@ class Inversion:
         classes = None if self._best_classes is None else self._best_classes[place, images]
         return self._coordinates.latents(self._best_v[place, images], classes)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def images(self) -> Tensor:
         """Their images, float32 [N, 3, H, W] in [0, 1], on the CPU."""
         return make(self._objective.generator, self.best())[0].cpu()
@@ -217,9 +217,10 @@ class Inversion:
         )
 
     def state(self) -> dict[str, Any]:
-        """All there is to go on from: tensors and one number, for `torch.save`."""
+        """All there is to go on from, for `torch.save`: copies of tensors, and a number."""
         tensors = {name: getattr(self, name) for name in (*_BY_ROW, *_OTHERS)}
-        return {"step": self.step, "moments": list(self._moments), **tensors}
+        copies = {name: None if values is None else values.clone() for name, values in tensors.items()}
+        return {"step": self.step, "moments": [moment.clone() for moment in self._moments], **copies}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same recipe.
@@ -234,7 +235,7 @@ class Inversion:
                 f"{self._v.shape[1]}, {self.search.steps} and {list(self._v.shape[2:])}"
             )
         self.step = state["step"]
-        self._moments = [moment.to(self._v.device) for moment in state["moments"]]
+        self._moments = [moment.to(self._v.device).clone() for moment in state["moments"]]
         for name in (*_BY_ROW, *_OTHERS):
             own = getattr(self, name)
             setattr(self, name, None if state[name] is None else state[name].to(own.device).clone())

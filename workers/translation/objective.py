@@ -98,7 +98,7 @@ class Objective:
         assert space is not None
         classes = None if space.classes is None else torch.zeros(1, dtype=torch.int64, device=self.device)
         probe = Latents(torch.zeros(1, space.dimensions, device=self.device), classes=classes)
-        with torch.inference_mode():
+        with torch.no_grad():
             _, maps = make(self.generator, probe, [layer for layer in known if layer in layers])
         return {layer: (values.shape[2], values.shape[3]) for layer, values in maps.items()}
 
@@ -115,7 +115,7 @@ class Objective:
             loss = loss + term.of_own(images)
         return loss, correlation
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def of_all(self, latents: Latents) -> Tensor:
         """Losses float32 [B, N] of each latent for every image."""
         images, maps = self._pass(latents)

@@ -76,7 +76,7 @@ class Targets:
         return Targets(tuple(replace(one, maps=one.maps[index.to(one.maps.device)]) for one in self.layers))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def look_at(network: Network, images: Tensor, pairs: Sequence[Pair]) -> Targets:
     """What a model sees in images, at its units of the pairs.
 
