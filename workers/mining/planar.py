@@ -45,7 +45,17 @@ def lay_out(index: npt.NDArray[np.int32], distance: Floats, start: Floats, *, mi
             disconnection_distance=np.inf,
         )
         places: Floats = umap.fit_transform(start)  # with neighbours given, it reads nothing of what they are of
-    return places.astype(np.float32) - places.mean(axis=0, dtype=np.float32)
+    return _turned(places)
+
+
+def _turned(places: Floats) -> Floats:
+    """The places around 0 with their longest extent across, float32 [U, 2]: how a layout is turned is free."""
+    centred = places.astype(np.float64) - places.mean(axis=0, dtype=np.float64)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    across = directions[:, 1]
+    across = across * (1 if across[np.abs(across).argmax()] > 0 else -1)
+    up = np.array([-across[1], across[0]])  # no mirror
+    return np.stack([centred @ across, centred @ up], axis=1).astype(np.float32)
 
 
 def _keep_compiled(module: object) -> None:

@@ -40,6 +40,9 @@ def test_planted_clusters_come_out_apart():
     assert (cluster[nearest] == cluster[:, None]).mean() > 0.99
     assert trustworthiness(sketches.astype(np.float64), places, n_neighbors=10, metric="cosine") > 0.9
     assert np.abs(places.mean(axis=0)).max() < 1e-4  # centred
+    (wide, skewed), (_, high) = np.cov(places.T)
+    assert wide > high  # and lying
+    assert abs(skewed) < 1e-3 * wide
 
 
 def test_the_same_again_is_the_same_map_and_another_seed_is_another():
