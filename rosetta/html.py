@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from rosetta.views import Column
+from rosetta.results import Layer, Model
+from rosetta.views import VIEWS, Column
 
 
 def picture(content: bytes, media_type: str, about: str, width: int | None = None) -> str:
@@ -32,6 +33,13 @@ def text(words: str, *, quiet: bool = False) -> str:
     """A paragraph."""
     style = ' style="opacity:.7"' if quiet else ""
     return f"<p{style}>{escape(words)}</p>"
+
+
+def record(row: Any) -> str:
+    """One result as a table of one row, and a model's layers below it."""
+    kind = type(row)
+    layers = table(VIEWS[Layer], row.layers, "layers") if isinstance(row, Model) and row.layers else ""
+    return table(VIEWS[kind], [row], kind.__name__) + layers
 
 
 def table(

@@ -12,7 +12,16 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "inspect", "mine", "cluster", "map", "correlate", "pictures", "look"]
+JobKind = Literal["register", "inspect", "mine", "cluster", "map", "correlate", "pictures", "look", "invert", "edit"]
+
+
+class Shown:
+    """A result that a notebook shows as its row of a table."""
+
+    def _repr_html_(self) -> str:
+        from rosetta import html
+
+        return html.record(self)
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(Shown):
     """A recorded layer. `first_unit` is the model-wide number of its channel 0; height and width are its grid."""
 
     name: str
@@ -36,7 +45,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Shown):
     """A network plus the digest of its weights. `layers` is empty in listings."""
 
     name: str
@@ -52,7 +61,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Module:
+class Module(Shown):
     """A module of a network that need not be registered, and what it gave in one pass over one image.
 
     It gave maps of `channels` x `height` x `width`, and each channel would be a unit; null: it cannot be recorded, and
@@ -71,7 +80,7 @@ class Module:
 
 
 @dataclass(frozen=True)
-class UnitStatistics:
+class UnitStatistics(Shown):
     """A unit's response over one probe set, at its own grid. Dead: it never changes."""
 
     probe_set: str
@@ -97,7 +106,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Match:
+class Match(Shown):
     """A directed match: `neighbour` is the `rank`-th best of its model for `unit`.
 
     `reciprocal_rank` is the unit's own rank among the neighbour's matches, null beyond the kept ones;
@@ -123,7 +132,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class SketchMatch:
+class SketchMatch(Shown):
     """A unit whose sketch is near: `similarity` is the cosine of two sketches, which approximates Pearson r."""
 
     probe_set: str
@@ -140,7 +149,7 @@ class SketchMatch:
 
 
 @dataclass(frozen=True)
-class CorrelatedMatch:
+class CorrelatedMatch(Shown):
     """A candidate that sketches gave, correlated exactly: `neighbour` is the `rank`-th best of its model's candidates.
 
     `correlation` is Pearson r, by which they are ranked; `similarity` is the cosine of the sketches that they came by.
@@ -161,7 +170,7 @@ class CorrelatedMatch:
 
 
 @dataclass(frozen=True)
-class ProbeSet:
+class ProbeSet(Shown):
     """An immutable, ordered, digest-named set of images. `generator` is null for a folder of images."""
 
     name: str
@@ -179,7 +188,7 @@ class ProbeSet:
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Shown):
     """A job's life. Progress counts images; `eta_s` estimates the seconds that remain."""
 
     id: int
@@ -200,7 +209,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class ModelPair:
+class ModelPair(Shown):
     """How much two models share on a probe set: best buddies, those at q < 0.05, and what chance alone gives."""
 
     probe_set: str
@@ -214,7 +223,7 @@ class ModelPair:
 
 
 @dataclass(frozen=True)
-class ConceptMember:
+class ConceptMember(Shown):
     """A unit of a concept. `strength`: its mean r with its best buddies in the concept."""
 
     model: str
@@ -225,7 +234,7 @@ class ConceptMember:
 
 
 @dataclass(frozen=True)
-class Concept:
+class Concept(Shown):
     """Units of several models that belong together on one probe set. `members` is empty in listings.
 
     `cohesion`: mean r of its pairs of best buddies. `stability`: from 0 to 1, how much of it comes back with other
@@ -289,7 +298,7 @@ class Dictionary:
 
 
 @dataclass(frozen=True)
-class Exemplar:
+class Exemplar(Shown):
     """An image that a unit fires on: the `rank`-th by the maximum or the mean of its activation map, its `value`.
 
     `image` is its place in the probe set, from 0; `file` its name, null of a generator.

@@ -9,9 +9,10 @@ import pytest
 
 from rosetta.concepts import Members
 from rosetta.labels import TextMatch
-from rosetta.results import Concept, ConceptMember, CorrelatedMatch, SketchMatch, Table, UnitStatistics
+from rosetta.results import Check, Concept, ConceptMember, CorrelatedMatch, Shown, SketchMatch, Table, UnitStatistics
 from rosetta.rows import Rows, SqlRows
 from rosetta.strips import MOST, of_row
+from rosetta.views import VIEWS
 from tests.unit.rosetta import fake, values
 from tests.unit.rosetta.fake import Awaiting, Blocking, talking
 from tests.unit.rosetta.test_concepts import CONCEPT
@@ -219,6 +220,23 @@ def test_every_text_is_escaped(blocking, service):
         assert "<script" not in text
         assert "&lt;script&gt;" in text
         assert not re.search(r'alt="[^"]*">[^<]*<script', text)
+
+
+def test_one_result_is_a_table_of_one_row(blocking, service):
+    layer = {"name": EVIL, "position": 0, "channels": 8, "height": 4, "width": 4, "first_unit": 0}
+    service.on("GET", "/v1/models/a", values.model(layers=[layer]))
+    shown = blocking.model("a")._repr_html_()
+    assert shown.count("<tr>") == 4
+    assert "0-7" in shown
+    assert "1,280" in shown
+    assert "<script" not in shown
+    service.on("GET", "/v1/probes/faces", values.probe())
+    assert "dcgan-faces (seed 0)" in blocking.probe("faces")._repr_html_()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in VIEWS if kind.__module__ == "rosetta.results" and kind is not Check])
+def test_every_result_shows_itself(kind):
+    assert issubclass(kind, Shown)
 
 
 def test_colours_are_the_notebooks_own(blocking, service):
