@@ -194,7 +194,7 @@ def gather(generator: Network, batches: Iterable[Latents], layer: str | None = N
     return found
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def to_w(generator: Network, latents: Latents) -> Latents:
     """The w of z, before truncation; w and w+ as they are.
 

@@ -160,6 +160,7 @@ def test_z_becomes_w_and_w_a_vector_for_each_layer():
     for latents in (w, plus):
         torch.testing.assert_close(generator.module(*generator.inputs(latents)), generator.module(*generator.inputs(z)))
     assert to_w(generator, plus) is plus
+    assert not w.values.is_inference()  # an inversion goes on from it, with gradients
     with pytest.raises(InvalidRequest, match="no styles"):
         to_w(painter(), z)
     with pytest.raises(InvalidRequest, match="make w"):
