@@ -33,6 +33,11 @@ PIPELINES = {
     "correlate": "workers.pipelines.correlate",
     "pictures": "workers.pipelines.pictures",
     "look": "workers.pipelines.look",
+    "label_text": "workers.pipelines.label_text",
+    "label_masks": "workers.pipelines.label_masks",
+    "embed_text": "workers.pipelines.embed_text",
+    "invert": "workers.pipelines.steer",
+    "edit": "workers.pipelines.steer",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

@@ -62,8 +62,8 @@ def add_label(
         InvalidRequest: when text or author is empty or too long, or not one of unit and concept is named.
         NotFound: when there is no such unit or concept.
     """
-    values: dict[str, Any] = {"kind": "person", "text": _plain("label", text, LONGEST_TEXT)}
-    values["author"] = _plain("author", author or ANONYMOUS, LONGEST_AUTHOR)
+    values: dict[str, Any] = {"kind": "person", "text": plain_text("label", text, LONGEST_TEXT)}
+    values["author"] = plain_text("author", author or ANONYMOUS, LONGEST_AUTHOR)
     values |= _target(conn, unit, concept)
     new = postgresql.insert(labels).values(values).on_conflict_do_nothing().returning(labels.c.id)
     label_id = conn.scalar(new)
@@ -208,7 +208,7 @@ ON CONFLICT DO NOTHING
 """
 
 
-def _plain(what: str, text: str, longest: int) -> str:
+def plain_text(what: str, text: str, longest: int) -> str:
     """The text without blanks around it, in composed form.
 
     Raises:

@@ -6,6 +6,8 @@ Representations", section 2.2-2.3: IoU = |A and M| / |A or M|, summed over the p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -14,6 +16,19 @@ from torch.nn import functional as F  # noqa: N812 - as all the world calls it
 
 LEAST_IOU = 0.04  # of a unit that is a detector of the thing, after the paper
 _BYTES = 2**27  # of upsampled maps at once
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an image shows.
+
+    Attributes:
+        things: int64 [w], which of all things, each once.
+        masks: bool [w, H, W], where.
+    """
+
+    things: Tensor
+    masks: Tensor
 
 
 class Overlap:
@@ -33,21 +48,20 @@ class Overlap:
         self._things = torch.zeros(things, dtype=torch.int64, device=device)
         self._shared = torch.zeros(len(thresholds), things, dtype=torch.int64, device=device)
 
-    def update(self, maps: Tensor, masks: Tensor) -> None:
+    def update(self, maps: Tensor, seen: Sequence[Seen]) -> None:
         """Takes a batch in.
 
         A unit is looked at where it is on at all: a map's bilinear resizing does not exceed its maximum.
 
         Args:
             maps: float32 [B, C, h, w].
-            masks: bool [B, W, H, W], on the maps' device.
+            seen: of each of the B images, what it shows; on the maps' device.
         """
-        self._things += masks.sum((0, 2, 3))
         on = maps.amax((2, 3)) > self._thresholds
         most = max(1, _BYTES // (4 * self._size[0] * self._size[1]))
-        for image_maps, image_masks, image_on in zip(maps, masks, on, strict=True):
-            seen = image_masks.flatten(1).any(1).nonzero()[:, 0]
-            flat = image_masks[seen].flatten(1).to(image_maps.dtype)
+        for image_maps, image_on, image in zip(maps, on, seen, strict=True):
+            flat = image.masks.flatten(1).to(image_maps.dtype)
+            self._things[image.things] += image.masks.sum((1, 2))
             if not image_on.any():
                 continue
             for units in image_on.nonzero()[:, 0].split(most):
@@ -55,7 +69,7 @@ class Overlap:
                 above = (resized > self._thresholds[units, None, None]).flatten(1)
                 self._units[units] += above.sum(1)
                 # Counts below 2**24 are exact in float32, and so are their sums.
-                self._shared[units[:, None], seen] += (above.to(flat.dtype) @ flat.T).long()
+                self._shared[units[:, None], image.things] += (above.to(flat.dtype) @ flat.T).long()
 
     def merge(self, other: Overlap) -> Self:
         """Takes in what `other` saw of other images."""

@@ -6,16 +6,20 @@ from collections import OrderedDict
 from itertools import chain
 from pathlib import Path
 
+import torch
+
 from rosetta.errors import InvalidRequest
 from service.settings import Settings
 from service.sources import resolve
 from workers.zoo import registry
-from workers.zoo.base import Network
+from workers.zoo.base import Network, TextTower
 
 _Key = tuple[str, str | None, tuple[tuple[int, int], ...]]
 
 # Networks of the last jobs, the most recently used last.
 _loaded: OrderedDict[_Key, Network] = OrderedDict()
+# The text tower that was asked for last, by its network's weights: people search for one text after the other.
+_tower: dict[tuple[str, torch.device], TextTower] = {}
 
 
 def load(settings: Settings, source: str, weights: str | None, digest: str | None = None) -> Network:
@@ -46,9 +50,25 @@ def load(settings: Settings, source: str, weights: str | None, digest: str | Non
     return network
 
 
+def text_tower(network: Network, device: torch.device) -> TextTower:
+    """The text tower of an image-text model, loaded or remembered.
+
+    Raises:
+        InvalidRequest: when it is none, or the tower or its tokenizer is not at hand.
+    """
+    if network.texts is None:
+        raise InvalidRequest("this model has no text tower in its weights: register one that has, with both towers")
+    key = (network.weights_digest, device)
+    if key not in _tower:
+        _tower.clear()
+        _tower[key] = network.texts(device)
+    return _tower[key]
+
+
 def forget_all() -> None:
     """Lets go of every network, when memory has run out."""
     _loaded.clear()
+    _tower.clear()
 
 
 def _stamps(uri: str, file: Path | None) -> tuple[tuple[int, int], ...]:

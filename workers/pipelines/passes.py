@@ -62,7 +62,7 @@ def run_passes(
             probe_set.digest,
             keep=keep,
             permutations=permutations,
-            budget=_budget(context.settings.memory_budget, device),
+            budget=budget_on(device, context.settings.memory_budget),
             device=device,
         )
         _run_all(context, miner, models, probes, doing, thumbnails)
@@ -152,7 +152,7 @@ def device_of(name: str) -> torch.device:
     return device
 
 
-def _budget(budget: int, device: torch.device) -> int:
+def budget_on(device: torch.device, budget: int) -> int:
     """The memory budget, on CUDA at most half of what is free there: models and their passes need the rest."""
     if device.type != "cuda":
         return budget

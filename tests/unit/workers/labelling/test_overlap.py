@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workers.labelling.overlap import Overlap
+from workers.labelling.overlap import Overlap, Seen
 from workers.labelling.thresholds import UpperQuantile, kept
 
 IMAGES, UNITS, THINGS = 24, 6, 3
@@ -50,6 +50,12 @@ def iou_by_counting(maps, masks, thresholds):
     )
 
 
+def seen(masks):
+    """Of bool [B, W, H, W], what each image shows."""
+    shown = [mask.flatten(1).any(1).nonzero()[:, 0] for mask in masks]
+    return [Seen(things, mask[things]) for things, mask in zip(shown, masks, strict=True)]
+
+
 def run(maps, masks, quantile, splits):
     positions = maps.shape[0] * maps.shape[2] * maps.shape[3]
     heights = UpperQuantile(positions, quantile)
@@ -58,7 +64,7 @@ def run(maps, masks, quantile, splits):
     thresholds = heights.result()
     overlap = Overlap(thresholds, THINGS, SIZE)
     for batch in torch.arange(IMAGES).split(splits):
-        overlap.update(maps[batch], masks[batch])
+        overlap.update(maps[batch], seen(masks[batch]))
     return thresholds, overlap.result()
 
 
@@ -89,8 +95,8 @@ def test_shards_merge():
     second.update(maps[10:])
     assert torch.equal(first.merge(second).result(), thresholds)
     first, second = Overlap(thresholds, THINGS, SIZE), Overlap(thresholds, THINGS, SIZE)
-    first.update(maps[:10], masks[:10])
-    second.update(maps[10:], masks[10:])
+    first.update(maps[:10], seen(masks[:10]))
+    second.update(maps[10:], seen(masks[10:]))
     assert torch.equal(first.merge(second).result(), iou)
 
 
@@ -112,7 +118,7 @@ def test_many_units_are_resized_a_few_at_a_time(monkeypatch):
 
 def test_what_nobody_saw_overlaps_with_nothing():
     overlap = Overlap(torch.tensor([1.0]), 1, SIZE)
-    overlap.update(torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, *SIZE, dtype=torch.bool))
+    overlap.update(torch.zeros(2, 1, 4, 4), seen(torch.zeros(2, 1, *SIZE, dtype=torch.bool)))
     assert overlap.result().tolist() == [[0.0]]
 
 
