@@ -57,7 +57,8 @@ class CopyPaste:
 class ChangeUnit:
     """A unit, or those of a concept, fire more or less by `amount` deviations, or no longer; in `box` or everywhere.
 
-    Name either `unit`, an address such as `dcgan-faces/813`, or `concept`. `remove` puts it at its least activation.
+    Name either `unit`, an address such as `dcgan-faces/813`, or `concept`; `units` is what the service makes of it.
+    `remove` puts it at its least activation.
     """
 
     action: Literal["raise", "lower", "remove"]
@@ -65,6 +66,7 @@ class ChangeUnit:
     concept: int | None = None
     amount: float = 2.0
     box: Box | None = None
+    units: tuple[str, ...] = ()
     kind: Literal["unit"] = "unit"
 
 
@@ -85,10 +87,11 @@ class PairChoice:
     """Which pairs of units steer: those that are among each other's k best, with r and q so good, on these layers.
 
     `layers`, `model_layers`: globs over the generator's and the models' layers. `concepts`: only pairs inside them.
-    `limit`: the strongest so many of each model. What is empty or null chooses nothing away.
+    `limit`: the strongest so many of each model. `k` null: as many as mining kept, up to 10; all else that is empty or
+    null chooses nothing away.
     """
 
-    k: int = 1
+    k: int | None = None
     q_value: float | None = 0.05
     min_correlation: float = 0.0
     layers: tuple[str, ...] = ()

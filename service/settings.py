@@ -113,6 +113,11 @@ class Settings(BaseSettings):
         return self.data_dir / "thumbnails"
 
     @property
+    def checkpoints_dir(self) -> Path:
+        """Where jobs that steer a generator keep where they are, and what they show meanwhile."""
+        return self.data_dir / "checkpoints"
+
+    @property
     def all_weights_dirs(self) -> tuple[Path, ...]:
         """The folders that a request may name weights in."""
         return (self.uploads_dir, *self.weights_dirs)

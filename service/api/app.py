@@ -30,6 +30,7 @@ from service.api.routes import (
     questions,
     search,
     sources,
+    steering,
     tables,
     translations,
 )
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         maps,
         questions,
         search,
+        steering,
         tables,
         translations,
     ):

@@ -15,13 +15,13 @@ from service.queries import names
 from service.queries.comparisons import not_mined
 from service.queries.matches import fewer_kept
 
-K, Q_VALUE = 1, 0.05
+MOST_K, Q_VALUE = 10, 0.05
 
 # The rank back says where the other direction's row is, whose q counts as well. NaN is greater than any number.
 _PAIRS = """
 SELECT gl.name AS layer, gu.channel, t.unit, gs.mean, gs.std,
   ml.name AS neighbour_layer, mu.channel AS neighbour_channel, t.neighbour, ms.mean AS neighbour_mean,
-  ms.std AS neighbour_std, t.correlation, greatest(t.q_value, s.q_value) AS q_value
+  ms.std AS neighbour_std, ms.minimum AS neighbour_minimum, t.correlation, greatest(t.q_value, s.q_value) AS q_value
 FROM comparisons c
 JOIN comparisons d ON d.probe_set_id = c.probe_set_id
   AND d.model_id = c.neighbour_model_id AND d.neighbour_model_id = c.model_id
@@ -47,7 +47,7 @@ _IN_CONCEPTS = """AND EXISTS (
 
 @dataclass(frozen=True)
 class MatchedPair:
-    """A unit of the generator, and the one of the other model that fires alike; mean and std over the probe set."""
+    """A unit of the generator, and the one of the other model that fires alike; their numbers over the probe set."""
 
     layer: str
     channel: int
@@ -59,6 +59,7 @@ class MatchedPair:
     neighbour: int
     neighbour_mean: float
     neighbour_std: float
+    neighbour_minimum: float
     correlation: float
     q_value: float
 
@@ -69,7 +70,7 @@ def matched_pairs(
     model: sa.Row[Any],
     probe_set: sa.Row[Any],
     *,
-    k: int = K,
+    k: int | None = None,
     q_value: float | None = Q_VALUE,
     min_correlation: float = 0.0,
     layers: Sequence[str] = (),
@@ -84,7 +85,7 @@ def matched_pairs(
         generator: its row.
         model: the other's row.
         probe_set: its row.
-        k: each is among the other's k best.
+        k: each is among the other's k best. None: as many as mining kept, up to 10.
         q_value: every pair is below it in both directions; None: whatever it is.
         min_correlation: the least r.
         layers: globs over the generator's layers; none: all.
@@ -112,6 +113,8 @@ def matched_pairs(
     ).one_or_none()
     if kept is None:
         raise not_mined(generator.name, model.name, probe_set.name)
+    if k is None:
+        k = min(MOST_K, kept.keep)
     if k > kept.keep:
         raise fewer_kept("k", k, kept)
     chosen = ((_BELOW, q_value is not None), (_IN_CONCEPTS, bool(concepts)))
@@ -137,8 +140,8 @@ def matched_pairs(
     return pairs[:limit]
 
 
-def _check(k: int, q_value: float | None, min_correlation: float, limit: int | None) -> None:
-    if k < 1:
+def _check(k: int | None, q_value: float | None, min_correlation: float, limit: int | None) -> None:
+    if k is not None and k < 1:
         raise InvalidRequest(f"k must be 1 or more, not {k}", k=k)
     if q_value is not None and not 0 < q_value <= 1:
         raise InvalidRequest(f"a q-value lies above 0 and up to 1: {q_value} does not", q_value=str(q_value))

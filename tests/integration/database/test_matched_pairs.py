@@ -49,6 +49,7 @@ def test_layers_a_least_r_and_a_limit_choose(find):
     assert {pair.neighbour_layer for pair in find(k=3, model_layers=["*.1"])} == {"blocks.1"}
     assert min(pair.correlation for pair in find(k=3, min_correlation=0.5)) >= 0.5
     assert find(k=3, limit=2) == find(k=3)[:2]
+    assert find() == find(k=3)  # all that mining kept
 
 
 def test_a_concept_chooses_the_pairs_inside_it(find, engine):
