@@ -265,7 +265,11 @@
 
   // --- keys and buttons
 
-  const middle = () => hover(stage.clientWidth / 2, stage.clientHeight / 2, false, 60);
+  // Whoever has no pointer means the unit that is nearest to the middle.
+  const middle = () => {
+    const [x, y] = [stage.clientWidth / 2, stage.clientHeight / 2];
+    return hover(x, y, false, Math.min(x, y));
+  };
   const KEYS = {
     ArrowLeft: () => move(STEP, 0), ArrowRight: () => move(-STEP, 0),
     ArrowUp: () => move(0, STEP), ArrowDown: () => move(0, -STEP),
