@@ -22,7 +22,13 @@ _LOOK_S = 0.1
 _SOON_S, _LATER_S = 2, 30  # when to ask again
 
 
-async def made(state: State, what: str, read: Callable[[], T | None], submit: Callable[[], Job]) -> T:
+async def made(
+    state: State,
+    what: str,
+    read: Callable[[], T | None],
+    submit: Callable[[], Job],
+    otherwise: Callable[[], T | None] = lambda: None,
+) -> T:
     """What `read` gives: at once, or as soon as the job of `submit` made it.
 
     Args:
@@ -30,6 +36,8 @@ async def made(state: State, what: str, read: Callable[[], T | None], submit: Ca
         what: is made, for people.
         read: gives None as long as it is not there.
         submit: gives the job that makes it; the same one to requests for the same thing.
+        otherwise: gives what will do when no worker is at work, in which case no job is submitted, or when it takes
+            longer than a request waits; None: nothing will.
 
     Raises:
         JobFailed: when it cannot be made.
@@ -37,9 +45,26 @@ async def made(state: State, what: str, read: Callable[[], T | None], submit: Ca
             ask again.
     """
     found = await run_in_threadpool(read)
+    if found is None and not await run_in_threadpool(_at_work, state):
+        found = await run_in_threadpool(otherwise)
     if found is not None:
         return found
-    job = await run_in_threadpool(submit)
+    try:
+        return await _wait(state, what, read, await run_in_threadpool(submit))
+    except Unavailable:
+        found = await run_in_threadpool(otherwise)
+        if found is None:
+            raise
+        return found
+
+
+def _at_work(state: State) -> int:
+    with state.reading.connect() as conn:
+        return workers_at_work(conn)
+
+
+async def _wait(state: State, what: str, read: Callable[[], T | None], job: Job) -> T:
+    """What `read` gives, as soon as the job made it."""
     deadline = time.monotonic() + WAIT_S
     while True:
         job = await run_in_threadpool(_look, state, what, job.id)

@@ -27,11 +27,16 @@ class Tag:
         version: of what is shown: probe set, weights, layer. A name may stand for others tomorrow.
     """
 
-    def __init__(self, version: str, shown: list[Any]) -> None:
-        """Of a version, and of all else that decides the answer's bytes."""
+    def __init__(self, version: str, shown: list[Any], *, lasting: bool = True) -> None:
+        """Of a version, of all else that decides the answer's bytes, and whether these are the last word."""
         self.version = version
-        text = json.dumps([RENDERING, version, shown])
+        self._shown, self._lasting = shown, lasting
+        text = json.dumps([RENDERING, version, shown, *([] if lasting else ["stored"])])
         self._etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+    def of_stored(self) -> Tag:
+        """The one of what is shown from the coarse things that mining left, until a worker makes better ones."""
+        return Tag(self.version, self._shown, lasting=False)
 
     def is_known(self, request: Request) -> bool:
         """Whether the caller has this very answer."""
@@ -56,7 +61,7 @@ class Tag:
 
     def _headers(self, version: str | None) -> dict[str, str]:
         # An address has names, which may come to stand for another model; one that has the version too never changes.
-        kept = f"max-age={_YEAR_S}, immutable" if version == self.version else "no-cache"
+        kept = f"max-age={_YEAR_S}, immutable" if self._lasting and version == self.version else "no-cache"
         return {
             "etag": self._etag,
             "cache-control": f"private, {kept}",

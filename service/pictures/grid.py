@@ -36,20 +36,25 @@ def version_of_grid(grid: Grid) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def read(settings: Settings, grid: Grid) -> Parts | None:
+def read(settings: Settings, grid: Grid, *, coarse: bool = False) -> Parts | None:
     """What it is drawn of; None when some of it is not made yet.
+
+    Args:
+        settings: say where it is.
+        grid: what is drawn.
+        coarse: take what mining left, where the whole is not there.
 
     Raises:
         NotFound: when an image is an uploaded file, and that is gone.
     """
     maps = []
     for row in grid.rows:
-        found = [stored_map(settings, row.unit, image.position) for image in grid.images]
+        found = [stored_map(settings, row.unit, image.position, coarse=coarse) for image in grid.images]
         there = [values for values in found if values is not None]
         if len(there) < len(found):
             return None
         maps.append(there)
-    images = [stored_image(settings, image) for image in grid.images]
+    images = [stored_image(settings, image, coarse=coarse) for image in grid.images]
     made = [pixels for pixels in images if pixels is not None]
     return (made, maps) if len(made) == len(images) else None
 

@@ -9,6 +9,7 @@ from rosetta.errors import NotFound
 from service.pictures.cache import Cache, maps_key
 from service.pictures.overlay import Scale
 from service.pictures.reading import read_image
+from service.pictures.thumbnails import Thumbnails
 from service.queries.exemplars import MeasuredUnit
 from service.queries.probe_images import ProbeImage
 from service.settings import Settings
@@ -25,21 +26,41 @@ def scale_of(unit: MeasuredUnit) -> Scale:
     return Scale.of(unit.mean, unit.std, unit.maximum)
 
 
-def stored_map(settings: Settings, unit: MeasuredUnit, position: int) -> npt.NDArray[np.float32] | None:
-    """The unit's map float32 [H, W] on an image of its probe set; None when it is not made yet."""
+def stored_map(
+    settings: Settings, unit: MeasuredUnit, position: int, *, coarse: bool = False
+) -> npt.NDArray[np.float32] | None:
+    """The unit's map float32 [H, W] on an image of its probe set; None when it is not made yet.
+
+    Args:
+        settings: say where.
+        unit: whose.
+        position: of the image.
+        coarse: take the one that mining left, at most 14 x 14, where the map itself is not there.
+    """
     cache = Cache(settings)
-    return cache.read_map(cache.maps_path(version_of(unit), position), unit.unit.channel)
+    found = cache.read_map(cache.maps_path(version_of(unit), position), unit.unit.channel)
+    if found is None and coarse:
+        return Thumbnails(settings).read_map(version_of(unit), position, unit.unit.channel)
+    return found
 
 
-def stored_image(settings: Settings, image: ProbeImage) -> npt.NDArray[np.uint8] | None:
+def stored_image(settings: Settings, image: ProbeImage, *, coarse: bool = False) -> npt.NDArray[np.uint8] | None:
     """The image uint8 [H, W, 3]; None when a generator has not made it yet.
+
+    Args:
+        settings: say where.
+        image: which.
+        coarse: take the small one that mining left, where the image itself is not there.
 
     Raises:
         NotFound: when it is an uploaded file, and that is gone.
     """
     if image.digest is None:
         cache = Cache(settings)
-        return cache.read_image(cache.image_path(image.probe_set.digest, image.position))
+        found = cache.read_image(cache.image_path(image.probe_set.digest, image.position))
+        if found is None and coarse:
+            return Thumbnails(settings).read_image(image.probe_set.digest, image.position)
+        return found
     path = image_path(settings, image.digest)
     if not path.is_file():
         raise NotFound(

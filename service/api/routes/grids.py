@@ -138,9 +138,18 @@ async def _answer(
     if tag.is_known(request):
         return tag.unchanged(version)
     what = f"the grid of {len(grid.rows)} units on {len(grid.images)} images of {grid.probe_set.name}"
-    drawn = await made(state, what, lambda: figures.read(state.settings, grid), lambda: _submit(state, grid))
+
+    def read(*, coarse: bool = False) -> tuple[figures.Parts, bool] | None:
+        parts = figures.read(state.settings, grid, coarse=coarse)
+        return None if parts is None else (parts, coarse)
+
+    drawn, coarse = await made(state, what, read, lambda: _submit(state, grid), lambda: read(coarse=True))
+    if coarse:
+        tag = tag.of_stored()
+        if tag.is_known(request):
+            return tag.unchanged(version)
     body = await run_in_threadpool(lambda: drawing.encode(figures.draw(grid, drawn, size, labels=labels), form))
-    return tag.answer(body, form, version, {})
+    return tag.answer(body, form, version, {"x-rosetta-resolution": "stored" if coarse else "own"})
 
 
 def _find(state: State, find: Callable[[sa.Connection], Grid]) -> Grid:

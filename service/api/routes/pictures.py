@@ -79,7 +79,10 @@ async def get_heatmap(
     form: Format = None,
     version: Version = None,
 ) -> Response:
-    """In colours from the unit's mean over the probe set to its high values; waits for a worker where it must."""
+    """In colours from the unit's mean over the probe set to its high values; waits for a worker where it must.
+
+    Where none is at work, the map is the one that mining left, and X-Rosetta-Resolution says so: `stored 14x14`.
+    """
     state, form = state_of(request), form or accepted(request)
     measured, probed = await run_in_threadpool(_find, state, model, unit, probe, image)
     key, scale = version_of(measured), scale_of(measured)
@@ -87,19 +90,26 @@ async def get_heatmap(
     if tag.is_known(request):
         return tag.unchanged(version)
 
-    def read() -> tuple[_Map, _Pixels | None] | None:
-        values = stored_map(state.settings, measured, image)
-        pixels = stored_image(state.settings, probed) if overlay else None
-        return None if values is None or (overlay and pixels is None) else (values, pixels)
+    def read(*, coarse: bool = False) -> tuple[_Map, _Pixels | None, bool] | None:
+        values = stored_map(state.settings, measured, image, coarse=coarse)
+        pixels = stored_image(state.settings, probed, coarse=coarse) if overlay else None
+        return None if values is None or (overlay and pixels is None) else (values, pixels, coarse)
 
     what = f"the map of {measured.model.name} on image {image} of {measured.probe_set.name}"
-    values, pixels = await made(state, what, read, lambda: _submit_maps(state, measured, image))
+    values, pixels, coarse = await made(
+        state, what, read, lambda: _submit_maps(state, measured, image), lambda: read(coarse=True)
+    )
+    if coarse:
+        tag = tag.of_stored()
+        if tag.is_known(request):
+            return tag.unchanged(version)
     shape = drawing.fit(measured.probe_set.height, measured.probe_set.width, size)
     body, level = await run_in_threadpool(_draw, values, scale, pixels, shape, quantile, form)
     headers = {
         "x-rosetta-scale": f"{scale.low:.6g} {scale.high:.6g}",
         "x-rosetta-contour": "none" if level is None else f"{level:.6g}",
         "x-rosetta-dead": "true" if measured.dead else "false",
+        "x-rosetta-resolution": _resolution(values, coarse=coarse),
     }
     return tag.answer(body, form, version, headers)
 
@@ -115,18 +125,29 @@ async def get_image(
     form: Format = None,
     version: Version = None,
 ) -> Response:
-    """The image as networks are shown it; one that a generator makes waits for a worker where it must."""
+    """The image as networks are shown it; one that a generator makes waits for a worker where it must.
+
+    Where none is at work, it is the small one that mining left, and X-Rosetta-Resolution says so: `stored 64x64`.
+    """
     state, form = state_of(request), form or accepted(request)
     image = await run_in_threadpool(_find_image, state, probe, position)
     tag = Tag(version_of_images(image.probe_set.digest), [position, size, form])
     if tag.is_known(request):
         return tag.unchanged(version)
+
+    def read(*, coarse: bool = False) -> tuple[_Pixels, bool] | None:
+        pixels = stored_image(state.settings, image, coarse=coarse)
+        return None if pixels is None else (pixels, coarse)
+
     what = f"image {position} of {probe}"
-    pixels = await made(state, what, lambda: stored_image(state.settings, image), lambda: _submit_image(state, image))
-    height, width, _ = pixels.shape
-    shape = drawing.fit(height, width, size)
+    pixels, coarse = await made(state, what, read, lambda: _submit_image(state, image), lambda: read(coarse=True))
+    if coarse:
+        tag = tag.of_stored()
+        if tag.is_known(request):
+            return tag.unchanged(version)
+    shape = drawing.fit(image.probe_set.height, image.probe_set.width, size)
     body = await run_in_threadpool(lambda: drawing.encode(drawing.resize_image(pixels, *shape), form))
-    return tag.answer(body, form, version, {})
+    return tag.answer(body, form, version, {"x-rosetta-resolution": _resolution(pixels, coarse=coarse)})
 
 
 def _find(state: State, model: str, unit: str, probe: str | None, image: int) -> tuple[MeasuredUnit, ProbeImage]:
@@ -140,6 +161,12 @@ def _find_image(state: State, probe: str, position: int) -> ProbeImage:
         return probe_image(conn, probe, position)
 
 
+def _resolution(shown: npt.NDArray[Any], *, coarse: bool) -> str:
+    """What the picture was drawn of: height and width, `stored` where it is what mining left."""
+    height, width = shown.shape[:2]
+    return f"{'stored ' if coarse else ''}{height}x{width}"
+
+
 def _submit_maps(state: State, measured: MeasuredUnit, image: int) -> Job:
     """The job for the unit's layer; of an exemplar all exemplars are made, as a page shows them together."""
     with state.reading.connect() as conn:
@@ -150,6 +177,7 @@ def _submit_maps(state: State, measured: MeasuredUnit, image: int) -> Job:
         wanted=[(measured.model, [measured.unit.layer])],
         probe_set=measured.probe_set,
         positions=positions,
+        needed=[image],
     )
 
 

@@ -1,8 +1,5 @@
 """Pictures on real networks: the job that makes maps and images, and what HTTP shows of them."""
 
-import io
-import threading
-from contextlib import contextmanager
 from uuid import uuid4
 
 import numpy as np
@@ -16,8 +13,6 @@ from service import jobs
 from service.api import making
 from service.api.app import create_app
 from service.database import schema
-from service.database.engine import make_engine
-from service.jobs.presence import SWEEPER
 from service.pictures.cache import Cache, maps_key
 from service.pictures.colours import TABLE
 from service.pictures.reading import read_image
@@ -26,6 +21,7 @@ from service.submit import submit_mine
 from service.submit_pictures import submit_pictures
 from service.submit_register import submit_register
 from service.uploads import image_path
+from tests.integration.mine.picturing import at_work, pixels, refused, row, unfinished
 from workers import tasks
 from workers.probes import GeneratorProbes
 from workers.zoo import registry
@@ -61,19 +57,16 @@ def mined(engine, settings, worker, celery):
     np.save(settings.weights_dirs[0] / "brain.npy", RESPONSES)
     source = "recording:brain.npy?probe=photos"
     worker(submit_register(engine, celery, settings, name=BRAIN, source=source), settings)
-    worker(submit_mine(engine, celery, settings, probe="faces", models=[GAN, AGE], sketch_only=True))
-    worker(submit_mine(engine, celery, settings, probe="photos", models=[BRAIN], sketch_only=True), settings)
+    # What pictures are like where mining left no coarse maps; test_coarse_pictures has them.
+    bare = settings.model_copy(update={"stored_maps_bytes": 0})
+    worker(submit_mine(engine, celery, settings, probe="faces", models=[GAN, AGE], sketch_only=True), bare)
+    worker(submit_mine(engine, celery, settings, probe="photos", models=[BRAIN], sketch_only=True), bare)
 
 
 @pytest.fixture(scope="module")
 def http(mined, settings):
     with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
         yield client
-
-
-def row(engine, table, name):
-    with engine.connect() as connection:
-        return connection.execute(sa.select(table).where(table.c.name == name)).one()
 
 
 @pytest.fixture
@@ -118,50 +111,6 @@ def own():
         images = network.images(network.module(*network.inputs(latents)))
     hook.remove()
     return held[0].numpy(), images.permute(0, 2, 3, 1).numpy()
-
-
-@contextmanager
-def at_work(settings, run=lambda job, part: None):
-    """A worker that is there, and takes whatever part waits by and by."""
-    engine = make_engine(settings.database_url, application_name=SWEEPER)
-    stop = threading.Event()
-    waiting = sa.select(schema.job_parts.c.job_id, schema.job_parts.c.part).where(schema.job_parts.c.state == "queued")
-
-    def loop():
-        with engine.connect() as connection:
-            while not stop.wait(0.05):
-                for job, part in connection.execute(waiting):
-                    run(job, part)
-                connection.rollback()
-
-    with engine.connect() as connection:  # it is there before the first request is
-        connection.execute(sa.text("SELECT 1"))
-        thread = threading.Thread(target=loop)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-    engine.dispose()
-
-
-def pixels(response):
-    assert response.status_code == 200, response.text
-    image = Image.open(io.BytesIO(response.content))
-    assert response.headers["content-type"] == f"image/{image.format.lower()}"
-    return np.asarray(image)
-
-
-def refused(response, status):
-    assert response.status_code == status, response.text
-    return response.json()["error"]["message"]
-
-
-def unfinished(engine):
-    with engine.connect() as connection:
-        chosen = schema.jobs.c.kind == "pictures", schema.jobs.c.state.in_(("queued", "running"))
-        return connection.execute(sa.select(schema.jobs).where(*chosen)).all()
 
 
 def test_the_files_hold_the_networks_own_maps_and_images(settings, make, maps_path, own):
@@ -279,7 +228,8 @@ def test_without_a_worker_the_mend_is_said_and_the_exemplars_share_one_job(http,
     assert not unfinished(engine)
 
 
-def test_a_request_waits_for_the_worker(http, settings, unmade, worker, maps_path, engine):
+def test_a_request_waits_for_the_worker(http, settings, unmade, worker, maps_path, engine, monkeypatch):
+    monkeypatch.setattr(making, "WAIT_S", 60)  # machines of tests are busy
     layer = http.get(f"/v1/models/{AGE}/units/{LIVE}").json()["layer"]
     maps_path(AGE, layer, 20).unlink(missing_ok=True)
     with at_work(settings, tasks.run_part):
