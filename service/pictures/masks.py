@@ -28,7 +28,7 @@ def read_mask(path: Path, height: int, width: int) -> npt.NDArray[np.bool_]:
     if inside.ndim == 3 and inside.shape[2] in {2, 4}:  # the last one says how opaque
         inside = inside[..., :-1] & inside[..., -1:]
     if inside.ndim == 3:
-        inside = inside.any(axis=2, keepdims=True)[..., 0]
+        inside = inside.max(2)
     return inside[np.ix_(*_nearest(inside.shape, (height, width)))]
 
 

@@ -86,7 +86,7 @@ def stored_sketch(conn: sa.Connection, query: TextQuery) -> npt.NDArray[np.float
             columns.code_version == ENGINE_VERSION,
         )
     )
-    return None if found is None else found.to_numpy().astype(np.float16)
+    return None if found is None else np.asarray(found, np.float16)
 
 
 def near_text(
