@@ -6,13 +6,15 @@ import math
 
 import sqlalchemy as sa
 
-from rosetta.edits import ImageReference
+from rosetta.edits import Align, Box, ChangeUnit, CopyPaste, Edit, ImageReference, Shift, Zoom
 from rosetta.errors import InvalidRequest
 from rosetta.recipes import Optimiser
 from service.queries import translations
 from service.queries.probe_images import probe_image
 from service.settings import Settings
 from service.uploads import check_image, uploaded_image
+
+Frame = tuple[int, int]
 
 MOST_STEPS, MOST_DRAWS, MOST_STARTS = 10_000, 16_384, 16
 
@@ -55,6 +57,50 @@ def check_optimiser(optimiser: Optimiser) -> None:
         value = getattr(optimiser, name)
         if not (value >= 0 and math.isfinite(value)):
             raise InvalidRequest(f"{name} is 0 or more: {value} is not", **{name: str(value)})
+
+
+def check_edit(edit: Edit, frame: Frame) -> None:
+    """Refuses an edit that leaves the frame or whose number is none, before a worker begins.
+
+    Args:
+        edit: one.
+        frame: width and height of the generator's images, pixels.
+
+    Raises:
+        InvalidRequest: saying which.
+    """
+    width, height = frame
+    match edit:
+        case Shift() if not (abs(edit.dx) < width and abs(edit.dy) < height):
+            raise InvalidRequest(
+                f"a shift stays inside the frame, {width} x {height} pixels: by ({edit.dx:g}, {edit.dy:g}) nothing is "
+                "left"
+            )
+        case Zoom() if not 0 < edit.factor < math.inf:
+            raise InvalidRequest(f"a zoom's factor lies above 0: {edit.factor:g} does not")
+        case Zoom(centre=(x, y)) if not (0 <= x <= width and 0 <= y <= height):
+            raise InvalidRequest(
+                f"a zoom's centre lies inside the frame, {width} x {height} pixels: ({x:g}, {y:g}) does not"
+            )
+        case CopyPaste():
+            _check_box(edit.box, frame)
+            _check_box((*edit.to, *edit.box[2:]), frame)
+        case ChangeUnit():
+            if not 0 < edit.amount < math.inf:
+                raise InvalidRequest(f"an amount lies above 0: {edit.amount:g} does not")
+            if edit.box is not None:
+                _check_box(edit.box, frame)
+        case Align() if not 0 <= edit.strength <= 1:
+            raise InvalidRequest(f"a strength lies between 0 and 1: {edit.strength:g} does not")
+
+
+def _check_box(box: Box, frame: Frame) -> None:
+    x, y, width, height = box
+    if not (width > 0 and height > 0 and x >= 0 and y >= 0 and x + width <= frame[0] and y + height <= frame[1]):
+        raise InvalidRequest(
+            f"a box lies inside the frame, {frame[0]} x {frame[1]} pixels, and has an area: {width:g} x {height:g} "
+            f"at ({x:g}, {y:g}) does not"
+        )
 
 
 def check_seed(seed: int) -> int:

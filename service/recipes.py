@@ -17,7 +17,7 @@ from service.database.schema import comparisons, models, probe_sets
 from service.queries import concepts, names, translations
 from service.queries.comparisons import not_mined
 from service.queries.matched_pairs import matched_pairs
-from service.recipe_checks import check_image_reference, check_optimiser, check_seed
+from service.recipe_checks import Frame, check_edit, check_image_reference, check_optimiser, check_seed
 from service.settings import Settings
 
 Space = Literal["z", "w", "w+"]
@@ -121,6 +121,9 @@ def edit(
     chosen = list(range(made.images)) if positions is None else list(dict.fromkeys(positions))
     if not chosen or not all(0 <= position < made.images for position in chosen):
         raise NotFound(f"translation {translation} has images 0 to {made.images - 1}, not {chosen}")
+    frame = _frame(conn, base.generator.name)
+    for one in edits:
+        check_edit(one, frame)
     latents = translations.read_latents(conn, translation)[chosen]
     classes = [made.items[position].class_index for position in chosen]
     wanted = optimiser or replace(base.optimiser, starts=1, draws=1, pixel=0.0, perceptual=0.0)
@@ -136,6 +139,12 @@ def edit(
         classes=tuple(index for index in classes if index is not None),
         edits=tuple(asdict(_resolved(conn, settings, base, one)) for one in edits),
     )
+
+
+def _frame(conn: sa.Connection, generator: str) -> Frame:
+    """Width and height of a generator's images."""
+    latents = names.model_row(conn, generator).details["latents"]
+    return latents["width"], latents["height"]
 
 
 def _generator(conn: sa.Connection, mention: str) -> sa.Row[Any]:
