@@ -235,7 +235,7 @@ def _buddies(pairs: Sequence[ModelPair], what: str) -> tuple[str, ...]:
     chance = "" if None in chances else f", where chance alone gives {sum(filter(None, chances)):,.0f}"
     total = sum(pair.best_buddies for pair in pairs)
     tested = sum(pair.significant_best_buddies for pair in pairs)
-    where = f"in {_count(len(pairs), 'pair')} of models"
+    where = f"in {_count(len(pairs), 'pair')}"
     return (f"{what}: {total:,} {where}{chance}; {tested:,} of them pass the test at q < 0.05.",)
 
 
