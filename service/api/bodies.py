@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from service import submit_cluster, submit_correlate, submit_map
+from service import submit_cluster, submit_correlate, submit_labels, submit_map
 from service.queries.grammar import LONGEST
 from service.queries.search import LARGEST_TOP
 from service.queries.sql import DEFAULT_ROWS, LARGEST_ROWS
@@ -97,6 +97,7 @@ class Search(_Body):
     text: str | None = Field(None, max_length=10 * LONGEST, examples=["glasses"])
     image: str | None = Field(None, description="sha256 of an uploaded image")
     box: list[float] | None = Field(None, description="x, y, width, height in it, pixels; else all of it")
+    image_text: str | None = Field(None, description="the image-text model that a text is shown to; else the first one")
     within: str | None = Field(None, alias="in", description="a model, a family or a nickname; else everywhere")
     probe: str | None = Field(None, description="the probe set; else the one on which the model was last mined")
     top: int = Field(10, ge=1, le=LARGEST_TOP)
@@ -107,6 +108,8 @@ class Search(_Body):
             raise ValueError("name what to look for: a unit, a text or an image, one of the three")
         if self.box is not None and self.image is None:
             raise ValueError("a box is one in an image: name the image too")
+        if self.image_text is not None and self.text is None:
+            raise ValueError("an image-text model is shown a text: give the text too")
         return self
 
 
@@ -117,6 +120,47 @@ class AddLabel(_Body):
     unit: str | None = Field(None, description="its address", examples=["dcgan-faces/213"])
     concept: int | None = Field(None, description="its number")
     author: str | None = Field(None, max_length=10_000, description="who says so; else anonymous")
+
+
+class FindLabels(_Body):
+    """Labels to find for units and concepts: words that an image-text model sees, or things whose masks they overlap.
+
+    With `by` text: `words` to choose from, `image_text`, `each`, `top` and `q_value`. With `by` mask: `words` of the
+    probe set's masks, `quantile` and `least_iou`.
+    """
+
+    probe: str
+    by: Literal["text", "mask"] = "text"
+    models: list[str] | None = Field(None, description="names; else all that were mined on the probe set")
+    words: list[str] | None = Field(None, description="else the built-in ones, or all that there are masks of")
+    image_text: str | None = Field(None, description="the image-text model; else the only one")
+    each: int | None = Field(None, description=f"words a unit at most; else {submit_labels.EACH}")
+    top: int | None = Field(None, description="images of a unit that count; else a twentieth of all, 10 to 100")
+    q_value: float | None = Field(None, description=f"words below it are kept; else {submit_labels.Q_VALUE}")
+    quantile: float | None = Field(None, description=f"a unit is on as rarely; else {submit_labels.QUANTILE}")
+    least_iou: float | None = Field(None, description=f"words above it are kept; else {submit_labels.LEAST_IOU}")
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> FindLabels:
+        others = ("quantile", "least_iou") if self.by == "text" else ("image_text", "each", "top", "q_value")
+        extra = [name for name in others if getattr(self, name) is not None]
+        if extra:
+            raise ValueError(f"{extra[0]} goes with labels by {'mask' if self.by == 'text' else 'text'}")
+        return self
+
+
+class Mask(_Body):
+    """An uploaded PNG file: where `text` is to be seen on `image`, its name or its position, with or without suffix."""
+
+    text: str = Field(min_length=1, max_length=1000)
+    image: str = Field(min_length=1, max_length=1000)
+    digest: str
+
+
+class AddMasks(_Body):
+    """Masks of a probe set's images; those of the same things are replaced."""
+
+    masks: list[Mask]
 
 
 class Correlate(_Body):

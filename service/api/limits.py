@@ -9,7 +9,7 @@ from service.api.failures import failure_response
 from service.uploads import TooLarge
 
 JSON_BYTES = 2**20
-# A line for every image of a probe set: some 300,000 of them.
+# A line for every image of a probe set, or for every mask of one: some 300,000 of them.
 LISTING_BYTES = 32 * 2**20
 _LISTINGS = frozenset({"/v1/probes", "/v1/uploads/missing"})
 
@@ -27,7 +27,8 @@ class Limits:
         if scope["type"] != "http" or scope["method"] == "PUT":
             await self._app(scope, receive, send)
             return
-        largest = self._largest.get(scope["path"], JSON_BYTES)
+        path = scope["path"]
+        largest = self._largest.get(path, LISTING_BYTES if path.endswith("/masks") else JSON_BYTES)
         size = 0
 
         async def counted() -> Message:

@@ -1,4 +1,4 @@
-"""Labels: given by people, listed, removed."""
+"""Labels: given by people, found by jobs, listed, removed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from rosetta.labels import Label, LabelKind
-from rosetta.results import Page
-from service.api.bodies import AddLabel
+from rosetta.results import Job, Page
+from service.api.bodies import AddLabel, FindLabels
 from service.api.encoding import respond
 from service.api.routes.common import Cursor, Limit, ModelName, UnitText
 from service.api.state import state_of
 from service.queries import labels, pages
+from service.submit_labels import submit_mask_labels, submit_text_labels
 
 router = APIRouter(prefix="/v1", tags=["labels"])
 
@@ -56,6 +57,15 @@ def add_label(request: Request, body: AddLabel) -> Response:
     """A person's label; the same of the same author again is the one there is."""
     with state_of(request).engine.begin() as conn:
         return respond(labels.add_label(conn, body.text, unit=body.unit, concept=body.concept, author=body.author), 201)
+
+
+@router.post("/labels/find", response_model=Job, status_code=202, summary="Have units and concepts labelled")
+def find_labels(request: Request, body: FindLabels) -> Response:
+    """A job; its labels take the place of those that one of its kind gave the same units before."""
+    state = state_of(request)
+    submit = submit_text_labels if body.by == "text" else submit_mask_labels
+    given = body.model_dump(exclude={"by"}, exclude_none=True)
+    return respond(submit(state.engine, state.celery, **given), 202)
 
 
 @router.delete("/labels/{label}", response_model=Label, summary="Remove a label")

@@ -1,15 +1,18 @@
-"""Probe sets."""
+"""Probe sets, and masks of what is to be seen on their images."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
 
+from fastapi import APIRouter, Path, Request, Response
+
+from rosetta.masks import Masks
 from rosetta.results import Page, ProbeSet
-from service.api.bodies import AddProbe
+from service.api.bodies import AddMasks, AddProbe
 from service.api.encoding import respond
 from service.api.routes.common import Cursor, Limit, ProbeName
 from service.api.state import state_of
-from service.queries import pages, probes
+from service.queries import masks, pages, probes
 
 router = APIRouter(prefix="/v1/probes", tags=["probe sets"])
 
@@ -43,6 +46,32 @@ def get_probe(request: Request, probe: ProbeName) -> Response:
     """The probe set of exactly that name."""
     with state_of(request).reading.connect() as conn:
         return respond(probes.get_probe(conn, probe))
+
+
+@router.get("/{probe}/masks", response_model=Page[Masks], summary="What a probe set has masks of")
+def list_masks(request: Request, probe: ProbeName) -> Response:
+    """By name, and on how many images each is to be seen."""
+    with state_of(request).reading.connect() as conn:
+        return respond(masks.list_masks(conn, probe))
+
+
+@router.post("/{probe}/masks", response_model=Page[Masks], summary="Give a probe set masks")
+def add_masks(request: Request, probe: ProbeName, body: AddMasks) -> Response:
+    """All that it has masks of now; a thing's masks are replaced together, and nothing is stored where one is wrong."""
+    state = state_of(request)
+    with state.engine.begin() as conn:
+        wanted = [masks.Mask(mask.text, mask.image, mask.digest) for mask in body.masks]
+        return respond(masks.add_masks(conn, state.settings, probe, wanted))
+
+
+@router.delete("/{probe}/masks/{text}", status_code=204, summary="Remove the masks of a thing")
+def remove_masks(
+    request: Request, probe: ProbeName, text: Annotated[str, Path(description="what they are masks of")]
+) -> Response:
+    """Labels that were found by them stay."""
+    with state_of(request).engine.begin() as conn:
+        masks.remove_masks(conn, probe, text)
+    return Response(status_code=204)
 
 
 @router.delete("/{probe}", status_code=204, summary="Remove a probe set and all that was mined on it")

@@ -9,18 +9,19 @@ from starlette.concurrency import run_in_threadpool
 
 from rosetta.addresses import parse_address, parse_unit
 from rosetta.image_search import ImageMatch
-from rosetta.labels import TextMatch
 from rosetta.results import Page, SketchMatch
+from rosetta.text_search import TextAnswer
 from service import jobs
 from service.api.bodies import Search
 from service.api.encoding import respond
 from service.api.making import made
 from service.api.state import State, state_of
 from service.api.tags import Tag, accepted
+from service.api.text_search import find_by_text
 from service.pictures import overlay as drawing
 from service.pictures.cache import Cache
 from service.pictures.reading import read_image
-from service.queries import label_search, search
+from service.queries import search
 from service.queries.exemplars import MeasuredUnit, measured_unit
 from service.submit_look import Look, look_at, looked_key, matches_of, submit_look
 from service.uploads import check_digest, image_path, uploaded_image
@@ -34,32 +35,30 @@ _FILES = {200: {"description": "The picture", "content": {"image/webp": {}, "ima
 
 @router.post(
     "/search",
-    response_model=Page[SketchMatch] | Page[TextMatch] | Page[ImageMatch],
+    response_model=Page[SketchMatch] | TextAnswer | Page[ImageMatch],
     summary="The nearest of a unit, what a text finds, or what answers to an image",
 )
 async def search_anything(request: Request, body: Search) -> Response:
     """Of a `unit`, units of other models, nearest first: the cosine of two sketches approximates Pearson r.
 
-    Of a `text`, units and concepts whose labels have its words. Of an uploaded `image`, units by how much more they
-    fire inside its `box` than outside, or on all of it, against their distribution over the probe set; this may wait
-    for a worker.
+    Of a `text`, units and concepts whose labels have its words; and, where an image-text model is registered, units
+    that respond as the images fit the text, `searched` and `note` saying whether it was asked. Of an uploaded `image`,
+    units by how much more they fire inside its `box` than outside, or on all of it, against their distribution over the
+    probe set. Text and image may wait for a worker.
     """
     state = state_of(request)
     if body.image is not None:
         return respond(Page(items=tuple(await _by_image(state, body))))
-    find = _by_unit if body.unit is not None else _by_text
-    return respond(Page(items=tuple(await run_in_threadpool(find, state, body))))
+    if body.text is not None:
+        options = {"image_text": body.image_text, "within": body.within, "probe": body.probe}
+        return respond(await find_by_text(state, body.text, **options, top=body.top))
+    return respond(Page(items=tuple(await run_in_threadpool(_by_unit, state, body))))
 
 
 def _by_unit(state: State, body: Search) -> list[SketchMatch]:
     model, unit = parse_address(body.unit or "")
     with state.engine.begin() as conn:
         return search.near_unit(conn, model, unit, neighbour=body.within, probe=body.probe, top=body.top)
-
-
-def _by_text(state: State, body: Search) -> list[TextMatch]:
-    with state.reading.connect() as conn:
-        return label_search.search_labels(conn, body.text or "", within=body.within, probe=body.probe, top=body.top)
 
 
 async def _by_image(state: State, body: Search) -> list[ImageMatch]:
