@@ -20,23 +20,28 @@ def accepted(request: Request) -> Format:
     return "png" if "image/png" in accept and "image/webp" not in accept else "webp"
 
 
+def version_in_addresses(version: str) -> str:
+    """What X-Rosetta-Version says: what is shown, and how it is drawn."""
+    return f"{version}-{RENDERING}"
+
+
 class Tag:
     """What an answer shows, in one line: known before anything is made.
 
     Attributes:
-        version: of what is shown: probe set, weights, layer. A name may stand for others tomorrow.
+        version: of what is shown: probe set, weights, layer; and how. A name may stand for others tomorrow.
     """
 
     def __init__(self, version: str, shown: list[Any], *, lasting: bool = True) -> None:
         """Of a version, of all else that decides the answer's bytes, and whether these are the last word."""
-        self.version = version
-        self._shown, self._lasting = shown, lasting
+        self.version = version_in_addresses(version)
+        self._of, self._shown, self._lasting = version, shown, lasting
         text = json.dumps([RENDERING, version, shown, *([] if lasting else ["stored"])])
         self._etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
     def of_stored(self) -> Tag:
         """The one of what is shown from the coarse things that mining left, until a worker makes better ones."""
-        return Tag(self.version, self._shown, lasting=False)
+        return Tag(self._of, self._shown, lasting=False)
 
     def is_known(self, request: Request) -> bool:
         """Whether the caller has this very answer."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from service.api.state import state_of
 from service.queries import concepts, exemplars, labels, models, probes
 from service.queries.grids import strongest
+from service.web import pictures
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -49,13 +50,15 @@ def list_concepts(
 @router.get("/concepts/{concept}")
 def get_concept(request: Request, concept: Annotated[int, Path(ge=1, le=2**31 - 1)]) -> Response:
     """One concept: its numbers, its members, and the grid of members against the images they fire on most."""
-    with state_of(request).reading.connect() as conn:
+    state = state_of(request)
+    with state.reading.connect() as conn:
         found = concepts.get_concept(conn, concept)
         images = exemplars.exemplars_of_concept(conn, concept, top=_COLUMNS)
         said = labels.best_labels(conn, concept=concept)
         own = {label.text for label in said}
         texts = labels.names_of(conn, [concept], most=len(own) + _MEMBERS_LABELS)[concept]
+        shown = strongest(found.members, most=_ROWS)
+        seen = pictures.prepare(state, conn, found.probe_set, [(one.model, one.layer) for one in shown], images)
     of_members = [text for text in texts if text not in own]
-    shown = strongest(found.members, most=_ROWS)
     values: dict[str, Any] = {"name": texts[0] if said else "", "labels": said, "of_members": of_members}
-    return render(request, "concept", concept=found, images=images, shown=shown, **values)
+    return render(request, "concept", concept=found, images=images, pictures=seen, shown=shown, **values)

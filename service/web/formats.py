@@ -84,10 +84,10 @@ def label_origin(label: Label) -> str:
     return f"{label.author} said so{of}, {day(label.created_at)}"
 
 
-def heat_map(model: str, unit: int, image: int, probe: str) -> str:
-    """The address of a unit's heat map over one image."""
-    wanted = urlencode({"probe": probe, "image": image, "overlay": "true", "size": 192})
-    return f"/v1/models/{quote(model)}/units/{unit}/heatmap?{wanted}"
+def heat_map(model: str, unit: int, image: int, probe: str, version: str = "") -> str:
+    """The address of a unit's heat map over one image; with the version of what it shows, it may be kept for ever."""
+    values = {"probe": probe, "image": image, "overlay": "true", "size": 192, "version": version}
+    return with_parameters(f"/v1/models/{quote(model)}/units/{unit}/heatmap", **values)
 
 
 def heat_map_here(image: str, match: ImageMatch) -> str:
@@ -101,9 +101,9 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def image(number: int, probe: str) -> str:
-    """The address of an image of a probe set."""
-    return f"/v1/probes/{quote(probe)}/images/{number}?size=192"
+def image(number: int, probe: str, version: str = "") -> str:
+    """The address of an image of a probe set; with the version of what it shows, it may be kept for ever."""
+    return with_parameters(f"/v1/probes/{quote(probe)}/images/{number}", size=192, version=version)
 
 
 def with_parameters(path: str, **values: object) -> str:

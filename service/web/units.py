@@ -17,7 +17,7 @@ from rosetta.errors import RosettaError
 from rosetta.results import Match, Unit
 from service.api.state import state_of
 from service.queries import exemplars, labels, matches, memberships, models, units
-from service.web import charts
+from service.web import charts, pictures
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -83,7 +83,8 @@ def get_unit(
     best_buddies: Annotated[bool, Query()] = False,
 ) -> Response:
     """A unit by its number or by layer:channel."""
-    with state_of(request).reading.connect() as conn:
+    state = state_of(request)
+    with state.reading.connect() as conn:
         found = units.get_unit(conn, model, parse_unit(unit))
         problem, rows = None, []
         try:
@@ -92,6 +93,8 @@ def get_unit(
             problem = error
         chosen = probe or (rows[0].match.probe_set if rows else next((s.probe_set for s in found.statistics), ""))
         images = _images(conn, found, chosen, by)
+        layers = [(row.match.neighbour_model, row.match.neighbour_layer) for row in rows]
+        shown = pictures.prepare(state, conn, chosen, [(found.model, found.layer), *layers], images)
         said = labels.best_labels(conn, unit=f"{model}/{found.number}")
         concepts = memberships.concepts_of(conn, model, found.number)
         others = [row.name for row in models.list_models(conn, limit=1000).items if row.name != model]
@@ -107,6 +110,7 @@ def get_unit(
         problem=problem,
         probe=chosen,
         images=images,
+        pictures=shown,
         concepts=concepts,
         labels=said,
         others=others,

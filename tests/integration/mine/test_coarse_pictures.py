@@ -1,6 +1,8 @@
 """Pictures while no worker is at work, from what mining left."""
 
+import html
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -137,6 +139,38 @@ def test_a_grid_is_drawn_of_them(http):
     assert pixels(shown).shape[0] > 3 * 48
 
 
+def addresses(page):
+    """Of the pictures on a page."""
+    return [html.unescape(found) for found in re.findall(r'src="(/v1/[^"]+)"', page.text)]
+
+
+def test_all_pictures_of_a_page_are_one_jobs_work(http, engine, settings, worker, monkeypatch):
+    monkeypatch.setattr(making, "WAIT_S", 0.1)
+    page = f"/units/{GAN}/600?probe=faces"
+    before = http.get(page)
+    assert "These pictures are coarse" in before.text
+    assert not unfinished(engine)
+    with at_work(settings):
+        shown = http.get(page)
+        assert "no worker is running" not in shown.text.lower()
+        (job,) = unfinished(engine)
+        wanted = addresses(shown)
+        assert len(wanted) == 2 * 8  # the images, and the unit on them
+        assert all("&version=" in address for address in wanted)
+        for address in wanted[8::3]:  # they wait for that job
+            assert http.get(address).headers["x-rosetta-resolution"].startswith("stored ")
+        http.get(page)
+        assert [one.id for one in unfinished(engine)] == [job.id]
+    with engine.connect() as connection:
+        worker(jobs.get(connection, job.id))
+    for address in wanted:
+        picture = http.get(address)
+        assert "stored" not in picture.headers["x-rosetta-resolution"]
+        assert "immutable" in picture.headers["cache-control"]
+    assert "These pictures" not in http.get(page).text
+    assert not unfinished(engine)
+
+
 def test_what_does_not_fit_is_not_stored_and_the_log_says_so(engine, settings, worker, celery, mined, caplog):
     folder = Thumbnails(settings)
     sizes = {model: sum(layers.values()) for model, layers in stored_bytes(engine, settings).items()}
@@ -189,3 +223,9 @@ def stored_bytes(engine, settings, probe="faces"):
             if path.is_file():
                 sizes[one.layer] = path.stat().st_size
     return found
+
+
+def test_a_page_says_that_there_are_no_pictures(http):
+    shown = http.get(f"/units/{AGE}/5?probe=more")
+    assert "No worker is running: start one with <code>rosetta worker</code>" in shown.text
+    assert "These pictures" not in shown.text
