@@ -7,6 +7,7 @@ as int16, then for each its length as int32 and its value, big-endian (PostgreSQ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import psycopg
 import sqlalchemy as sa
 from pgvector.sqlalchemy import HALFVEC
 from psycopg import sql
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from rosetta.errors import InvalidRequest
 
@@ -34,6 +36,9 @@ _WIRE: Mapping[type[sa.types.TypeEngine[Any]], str] = {
 }
 # Of an array's items, as they are named on the wire (pg_type.dat).
 _OIDS = {"|b1": 16, ">i8": 20, ">i2": 21, ">i4": 23, ">f4": 700, ">f8": 701}
+
+# What Postgres calls them.
+_TYPES = {"?": "bool", ">i2": "int2", ">i4": "int4", ">i8": "int8", ">f4": "float4", ">f8": "float8"}
 
 
 def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -> None:
@@ -71,33 +76,53 @@ def copy_records(connection: sa.Connection, table: sa.Table, records: Records) -
 
 
 def read_records(connection: sa.Connection, table: sa.Table, kind: np.dtype[np.void], *where: Any) -> Records:
-    """The rows of a table as records [N] of that kind, in the order of its fields.
+    """The rows of a table as records [N] of that kind, in the order of its columns but vectors.
+
+    Not by COPY, which the driver hands over a row at a time: Postgres puts the rows together, and one value comes.
 
     Args:
         connection: where to look.
         table: none of the columns read is null in it.
-        kind: a field for each column, as `copy_records` takes them.
+        kind: a field for each column, as `copy_records` takes them, but for arrays; 1 GB of them at most.
         where: conditions on the table's columns.
 
     Raises:
         InvalidRequest: when a field has no column, or is not of its type.
     """
-    wire = _wire_format(table, np.empty(0, kind))
     names = kind.names or ()
+    fields = {name: dict(_wire_format(table, np.empty(0, kind))[name].fields or {}) for name in names}
+    # Of each field what follows its length.
+    wire = np.dtype([(name, [(part, fields[name][part][0]) for part in [*fields[name]][1:]]) for name in names])
     columns = [table.c[name] for name in names]
     order = [column for column in columns if not isinstance(column.type, HALFVEC)]
-    rows = sa.select(*columns).where(*where).order_by(*order)
-    text = rows.compile(connection, compile_kwargs={"literal_binds": True})
+    values = [_sent(column) for column in columns]
+    for name in names:
+        if not np.can_cast(wire[name]["value"].base, kind[name].base, "safe"):
+            raise InvalidRequest(f"column {table.name}.{name} does not fit {kind[name].base}")
+    row = reduce(lambda row, part: row.op("||")(part), values)
+    together: Any = aggregate_order_by(sa.literal_column("''::bytea"), *order)
+    statement = sa.select(sa.func.string_agg(row, together)).where(*where)
+    text = str(statement.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True}))
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    with driver.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT binary)".encode()) as copy:
-        answer = b"".join(copy)
-    body = memoryview(answer)[len(_SIGNATURE) : -len(_TRAILER)]
-    sent = np.frombuffer(body, wire)
+    with driver.cursor(binary=True) as cursor:
+        (found,) = cursor.execute(text.encode()).fetchone() or (None,)
+    sent = np.frombuffer(found or b"", wire)
     records = np.empty(len(sent), kind)
     for name in names:
-        records[name] = _values(sent[name])
+        records[name] = sent[name]["value"]
     return records
+
+
+def _sent(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The column's value in its binary format."""
+    kind = "halfvec_" if isinstance(column.type, HALFVEC) else _TYPES.get(_scalar(column.type) or "")
+    if kind is None:
+        raise InvalidRequest(
+            f"column {column.table.name}.{column.name} is {column.type}, which bulk reads do not carry"
+        )
+    value: sa.ColumnElement[Any] = getattr(sa.func, f"{kind}send")(column)
+    return value
 
 
 def _names(records: Records) -> tuple[str, ...]:

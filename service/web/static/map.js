@@ -166,6 +166,7 @@
       ring.style.transform = `translate(${x}px, ${y}px)`;
     }
     follow();
+    if (!("frames" in stage.dataset)) performance.mark("map drawn");
     stage.dataset.frames = Number(stage.dataset.frames || 0) + 1;
   }
 

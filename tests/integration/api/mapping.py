@@ -13,7 +13,7 @@ POINT = np.dtype([("map_id", "i4"), ("model_id", "i4"), ("unit", "i4"), ("x", "f
 
 
 def add_map(conn: sa.Connection, probe: str, version: int = 1, seed: int = 0) -> int:
-    """The id of a map of all live units of a probe set, at random places; the first one at (-9, 9), the tenth at (3, 4)."""
+    """The id of a map of all live units of a probe set: the first at (-9, 9), the tenth at (3, 4), others anywhere."""
     statistics = schema.unit_statistics.c
     probe_set = conn.scalar(sa.select(schema.probe_sets.c.id).where(schema.probe_sets.c.name == probe))
     live = conn.execute(

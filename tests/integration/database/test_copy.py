@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from pgvector.sqlalchemy import HALFVEC
 
+from rosetta.errors import InvalidRequest
 from service.database import copy, schema
-from service.database.copy import copy_records
+from service.database.copy import copy_records, read_records
 from tests.integration.database import rows
 
 TABLE = sa.Table(
@@ -156,3 +157,35 @@ def test_memory_does_not_grow_with_the_rows(engine):
         tracemalloc.stop()
         connection.rollback()
     assert peak < 4 * copy._CHUNK_BYTES
+
+
+SCALARS = np.dtype([(name, RECORD[name]) for name in RECORD.names if name not in ("images", "flags", "reals")])
+
+
+def test_what_was_written_is_read(engine, every_type):
+    rng = np.random.default_rng(0)
+    records = np.zeros(50, RECORD)
+    records["order"], records["int2"] = rng.permutation(50), rng.integers(-(2**15), 2**15, 50)
+    records["int8"], records["bool"] = rng.integers(-(2**63), 2**63 - 1, 50), rng.integers(0, 2, 50)
+    records["float4"], records["float8"] = rng.normal(size=50), rng.normal(size=50) * 1e200
+    records["float4"][0], records["float8"][1] = np.nan, -np.inf
+    records["vector"] = rng.normal(size=(50, 3))
+    kind = np.dtype([("order", "i4"), *[(name, SCALARS[name]) for name in SCALARS.names if name != "order"]])
+    with engine.connect() as connection, connection.begin() as undone:
+        connection.execute(sa.delete(TABLE))
+        assert len(read_records(connection, TABLE, kind)) == 0
+        copy_records(connection, TABLE, records)
+        found = read_records(connection, TABLE, kind)
+        some = read_records(connection, TABLE, kind, TABLE.c.order < 10, TABLE.c.order >= 4)
+        undone.rollback()
+    expected = records[np.argsort(records["order"])]
+    for name in kind.names:
+        np.testing.assert_array_equal(found[name], expected[name])
+    assert some["order"].tolist() == [4, 5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("kind", [[("images", "i4", (2,))], [("order", "i2")], [("nowhere", "i4")]])
+def test_what_cannot_be_read(engine, every_type, kind):
+    """An array, a type into which not every value fits, a column that is not there."""
+    with engine.connect() as connection, pytest.raises(InvalidRequest):
+        read_records(connection, TABLE, np.dtype(kind))
