@@ -3,6 +3,7 @@
 from service.database.schema.base import metadata
 from service.database.schema.comparisons import comparisons, matches
 from service.database.schema.concepts import concept_members, concept_versions, concepts
+from service.database.schema.interventions import effects, interventions, unit_effects
 from service.database.schema.jobs import job_parts, jobs
 from service.database.schema.labels import labels
 from service.database.schema.maps import unit_map_points, unit_maps
@@ -25,7 +26,9 @@ __all__ = [
     "concept_members",
     "concept_versions",
     "concepts",
+    "effects",
     "exemplars",
+    "interventions",
     "job_parts",
     "jobs",
     "labels",
@@ -42,6 +45,7 @@ __all__ = [
     "text_sketches",
     "translation_images",
     "translations",
+    "unit_effects",
     "unit_map_points",
     "unit_maps",
     "unit_statistics",

@@ -32,6 +32,9 @@ COLUMNS = {
     "unit_map_points": "map probe_set version is_newest model layer unit channel x y",
     "translations": "translation kind parent generator probe_set pairs position space correlation psnr ssim lpips "
     "created_at",
+    "effects": "probe_set generator layer unit channel neighbour_model neighbour_layer neighbour_unit "
+    "neighbour_channel action correlation effect control_effect response z q_value mean_change size control_size "
+    "inside outside control_inside control_outside controls latents created_at",
     "labels": "label kind text author score model layer unit channel concept probe_set created_at",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
@@ -72,6 +75,18 @@ def zoo(engine):
         map_id = rows.insert(connection, schema.unit_maps, probe_set_id=probe_set, **numbers)
         connection.execute(schema.unit_map_points.insert().values(map_id=map_id, model_id=a, unit=6, x=0.5, y=-0.5))
         connection.execute(schema.labels.insert().values(kind="person", model_id=a, unit=6, text="hair", author="ada"))
+        numbers = {"action": "zero", "latents": 64, "seed": 1, "code_version": "1"}
+        intervention = rows.insert(
+            connection,
+            schema.interventions,
+            probe_set_id=probe_set,
+            generator_id=a,
+            neighbour_model_id=b,
+            **numbers,
+        )
+        unit = {"intervention_id": intervention, "unit": 0}
+        connection.execute(schema.unit_effects.insert().values(**unit, inside=0.3, outside=0.1, controls=9))
+        connection.execute(schema.effects.insert().values(**unit, neighbour=0, correlation=0.5, effect=0.4))
         made = {"kind": "inversion", "recipe": {}, "images": 1, "pairs": 6, "code_version": "1"}
         made_id = rows.insert(connection, schema.translations, generator_id=a, probe_set_id=probe_set, **made)
         image = {"reference": {}, "target": b"", "picture": b"", "space": "z", "latent": b"", "shape": [0], "start": 0}
