@@ -108,7 +108,9 @@ def image(number: int, probe: str, version: str = "") -> str:
 
 def with_parameters(path: str, **values: object) -> str:
     """An address with those parameters that are set."""
-    wanted = {name.rstrip("_"): value for name, value in values.items() if value not in (None, "", False)}
+    wanted = {
+        name.rstrip("_"): value for name, value in values.items() if value not in (None, "") and value is not False
+    }
     text = urlencode({name: "true" if value is True else value for name, value in wanted.items()})
     return f"{path}?{text}" if text else path
 

@@ -165,6 +165,7 @@ def test_all_pictures_of_a_page_are_one_jobs_work(http, engine, settings, worker
         worker(jobs.get(connection, job.id))
     for address in wanted:
         picture = http.get(address)
+        assert picture.status_code == 200, (address, picture.text)
         assert "stored" not in picture.headers["x-rosetta-resolution"]
         assert "immutable" in picture.headers["cache-control"]
     assert "These pictures" not in http.get(page).text
