@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,37 +104,41 @@ class Objective:
         return {layer: (values.shape[2], values.shape[3]) for layer, values in maps.items()}
 
     def losses(self, latents: Latents) -> tuple[Tensor, Tensor]:
-        """Losses and correlations, float32 [S, N], of S latents for each image, given as [S * N, ...]."""
-        images, maps = self._pass(latents)
+        """Losses and correlations, float32 [S, N], of S latents for each image, given as [S * N, ...].
+
+        The correlation is NaN where no units are asked for.
+        """
         times = len(latents.values) // self.count
-        loss = torch.zeros(times, self.count, device=self.device)
-        correlation = torch.full_like(loss, torch.nan)
-        if self._units is not None:
-            correlation = self._units.of_own(maps)
-            loss = loss - correlation
+        units = self._units
+        images, parts = self._pass(latents, units.of_own if units else None)
+        correlation = torch.stack(parts).sum(0) if parts else None
+        loss = torch.zeros(times, self.count, device=self.device) if correlation is None else -correlation
         for term in self._images:
             loss = loss + term.of_own(images)
-        return loss, correlation
+        return loss, torch.full_like(loss, torch.nan) if correlation is None else correlation
 
     @torch.no_grad()
     def of_all(self, latents: Latents) -> Tensor:
         """Losses float32 [B, N] of each latent for every image."""
-        images, maps = self._pass(latents)
+        units = self._units
+        images, parts = self._pass(latents, units.of_all if units else None)
         loss = torch.zeros(len(latents.values), self.count, device=self.device)
-        if self._units is not None:
-            loss -= self._units.of_all(maps)
+        for part in parts:
+            loss -= part
         for term in self._images:
             loss += term.of_all(images)
         return loss
 
-    def _pass(self, latents: Latents) -> tuple[Tensor, dict[str, Tensor]]:
-        generator, units, found = self.generator, self._units, {}
+    def _pass(self, latents: Latents, see: Callable[[str, Tensor], Tensor] | None) -> tuple[Tensor, list[Tensor]]:
+        """The images, and what `see` makes of each layer's maps; no images where only the units count."""
+        generator, units = self.generator, self._units
         assert generator.inputs is not None
         assert generator.images is not None
+        found: list[Tensor] = []
 
-        def keep(layer: str, output: Tensor) -> None:
-            assert units is not None
-            found[layer] = units.read(layer, self._to_maps(layer, output))
+        def keep(layer: str, output: Any) -> None:
+            assert see is not None
+            found.append(see(layer, self._to_maps(layer, output)))
 
         with Recorder(generator.module, units.layers if units else [], keep) as recorder:
             if not self._images:
