@@ -13,9 +13,8 @@ from rosetta.addresses import format_address, parse_address
 from rosetta.edits import Align, ChangeUnit, CopyPaste, Edit, ImageReference, PairChoice
 from rosetta.errors import InvalidRequest, NotFound
 from rosetta.recipes import Optimiser, Recipe, RecipePair, Weights
-from service.database.schema import comparisons, models, probe_sets
 from service.queries import concepts, names, translations
-from service.queries.comparisons import not_mined
+from service.queries.generators import compared_models, mined_probe_set, one_generator
 from service.queries.matched_pairs import matched_pairs
 from service.recipe_checks import Frame, check_edit, check_image_reference, check_optimiser, check_seed
 from service.settings import Settings
@@ -59,7 +58,7 @@ def inversion(
         NotFound: when a name or an image is unknown, or they were not mined together, with the mine that would.
         InvalidRequest: when a number is none, no pair of units is left, or a model makes no images.
     """
-    row = _generator(conn, generator)
+    row = one_generator(conn, generator)
     check_optimiser(optimiser)
     if not 1 <= len(images) <= MOST_IMAGES:
         raise InvalidRequest(f"name 1 to {MOST_IMAGES} images, not {len(images)}")
@@ -73,8 +72,8 @@ def inversion(
     if class_index is not None and not 0 <= class_index < (classes or 0):
         has = f"classes 0 to {classes - 1}" if classes else "no classes"
         raise InvalidRequest(f"{row.name} has {has}: class {class_index} is none of it", class_index=class_index)
-    probe_set = _probe_set(conn, row, probe)
-    chosen = _models(conn, row, probe_set, models_)
+    probe_set = mined_probe_set(conn, row, probe)
+    chosen = compared_models(conn, row, probe_set, models_)
     found = _pairs(conn, row, chosen, probe_set, pairs, named=models_ is not None)
     return Recipe(
         kind="inversion",
@@ -145,58 +144,6 @@ def _frame(conn: sa.Connection, generator: str) -> Frame:
     """Width and height of a generator's images."""
     latents = names.model_row(conn, generator).details["latents"]
     return latents["width"], latents["height"]
-
-
-def _generator(conn: sa.Connection, mention: str) -> sa.Row[Any]:
-    rows = names.resolve_models(conn, mention)
-    makers = [row for row in rows if row.is_generator]
-    if not makers:
-        raise InvalidRequest(f"{rows[0].name} makes no images: name a generator", model=rows[0].name)
-    if len(makers) > 1:
-        fitting = [row.name for row in makers]
-        raise InvalidRequest(f"'{mention}' stands for {len(makers)} generators ({', '.join(fitting)}): name one")
-    return makers[0]
-
-
-def _probe_set(conn: sa.Connection, generator: sa.Row[Any], probe: str | None) -> sa.Row[Any]:
-    """The probe set that units are matched on."""
-    if probe is not None:
-        return names.probe_row(conn, probe)
-    newest = (
-        sa.select(*probe_sets.c)
-        .join(comparisons, comparisons.c.probe_set_id == probe_sets.c.id)
-        .where(comparisons.c.model_id == generator.id)
-        .order_by(comparisons.c.created_at.desc(), comparisons.c.id.desc())
-        .limit(1)
-    )
-    row = conn.execute(newest).one_or_none()
-    if row is None:
-        raise not_mined(generator.name, "MODEL", None)
-    return row
-
-
-def _models(
-    conn: sa.Connection, generator: sa.Row[Any], probe_set: sa.Row[Any], mentions: Sequence[str] | None
-) -> list[sa.Row[Any]]:
-    """The models whose eyes are borrowed: those that are named, or all that were compared with the generator there."""
-    sees = ~models.c.is_generator & models.c.recorded_on.is_(None)
-    if mentions is None:
-        compared = sa.select(comparisons.c.neighbour_model_id).where(
-            comparisons.c.probe_set_id == probe_set.id, comparisons.c.model_id == generator.id
-        )
-        rows = conn.execute(sa.select(models).where(models.c.id.in_(compared), sees).order_by(models.c.id)).all()
-        if not rows:
-            raise not_mined(generator.name, "MODEL", probe_set.name)
-        return list(rows)
-    found: dict[int, sa.Row[Any]] = {}
-    for mention in mentions:
-        for row in names.resolve_models(conn, mention):
-            if row.is_generator or row.recorded_on is not None:
-                raise InvalidRequest(f"{row.name} looks at no images: name a model that does", model=row.name)
-            found[row.id] = row
-    if not found:
-        raise InvalidRequest("name one model or more whose eyes to borrow, or leave them out to take all")
-    return [found[key] for key in sorted(found)]
 
 
 def _pairs(
