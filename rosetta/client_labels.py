@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rosetta.addresses import parse_address
-from rosetta.connection import Connection
+from rosetta.client_labelling import AsyncLabellingCalls, LabellingCalls
 from rosetta.effects import Operation, Request
 from rosetta.labels import Label, LabelKind
 from rosetta.operations import list_all
@@ -44,7 +44,7 @@ def _of(target: Target) -> dict[str, Any]:
     return {"unit": target}
 
 
-class LabelCalls(Connection):
+class LabelCalls(LabellingCalls):
     """The calls about labels: what units and concepts answer to, in words."""
 
     def label(self, target: Target, text: str, *, author: str | None = None) -> Label:
@@ -105,7 +105,7 @@ class LabelCalls(Connection):
         return self._run(remove_label(label))
 
 
-class AsyncLabelCalls:
+class AsyncLabelCalls(AsyncLabellingCalls):
     """`LabelCalls`, awaited."""
 
     _transport: AsyncTransport

@@ -1,4 +1,4 @@
-"""`rosetta probes`: add, list, show, remove."""
+"""`rosetta probes`: add, list, show, give masks, remove."""
 
 from __future__ import annotations
 
@@ -119,10 +119,38 @@ def show(client: Client, name: str, *, as_json: bool) -> None:
     )
 
 
-@probes.command(epilog=examples("rosetta probes remove photos"))
+@probes.command(epilog=examples("rosetta probes masks photos --masks masks/", "rosetta probes masks photos"))
+@click.argument("name")
+@click.option(
+    "--masks",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="A folder each thing, in it a PNG an image: named as it, and not zero where the thing is.",
+)
+@click.option("--remove", metavar="THING", help="Remove the masks of a thing.")
+@connected
+def masks(client: Client, name: str, folder: Path | None, remove: str | None, *, as_json: bool) -> None:
+    """List what a probe set has masks of, give it some, or remove some.
+
+    Masks label units: `rosetta labels find --probe NAME --masks`. Of a generator's samples, a mask is named by the
+    position of its image, such as 0.png. An image without a mask shows nothing of the thing.
+    """
+    if folder is not None and remove is not None:
+        raise click.UsageError("give either --masks DIR or --remove THING")
+    if remove is not None:
+        client.remove_masks(name, remove)
+    found = client.masks(name) if folder is None else client.add_masks(name, folder, progress=sys.stderr.isatty())
+    if as_json:
+        print_json(list(found))
+    else:
+        print_rows(found, none=f"no masks: `rosetta probes masks {name} --masks DIR` gives it some")
+
+
+@probes.command("remove", epilog=examples("rosetta probes remove photos"))
 @click.argument("name")
 @connected
-def remove(client: Client, name: str, *, as_json: bool) -> None:
+def remove_(client: Client, name: str, *, as_json: bool) -> None:
     """Remove a probe set and all that was mined on it."""
     client.remove_probe(name)
     if as_json:
