@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rosetta.async_client import AsyncClient
     from rosetta.client import Client
+    from rosetta.edits import Align, ChangeUnit, CopyPaste, ImageReference, PairChoice, Shift, Zoom
     from rosetta.errors import (
         Conflict,
         InvalidRequest,
@@ -22,11 +23,20 @@ if TYPE_CHECKING:
         Unauthorized,
         Unavailable,
     )
+    from rosetta.recipes import Optimiser
     from rosetta.rows import Rows, SqlRows
     from rosetta.uploads import BrokenImages
 
 # Imported when first asked for: `rosetta --help` needs none of it.
 _WHERE = {
+    "Optimiser": "rosetta.recipes",
+    "Zoom": "rosetta.edits",
+    "Shift": "rosetta.edits",
+    "PairChoice": "rosetta.edits",
+    "ImageReference": "rosetta.edits",
+    "CopyPaste": "rosetta.edits",
+    "ChangeUnit": "rosetta.edits",
+    "Align": "rosetta.edits",
     "AsyncClient": "rosetta.async_client",
     "BrokenImages": "rosetta.uploads",
     "Client": "rosetta.client",
@@ -42,18 +52,26 @@ _WHERE = {
 }
 
 __all__ = [
+    "Align",
     "AsyncClient",
     "BrokenImages",
+    "ChangeUnit",
     "Client",
     "Conflict",
+    "CopyPaste",
+    "ImageReference",
     "InvalidRequest",
     "JobFailed",
     "NotFound",
+    "Optimiser",
+    "PairChoice",
     "RosettaError",
     "Rows",
+    "Shift",
     "SqlRows",
     "Unauthorized",
     "Unavailable",
+    "Zoom",
 ]
 
 

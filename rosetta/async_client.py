@@ -13,6 +13,7 @@ from rosetta import exports, operations
 from rosetta.client_labels import AsyncLabelCalls
 from rosetta.client_maps import AsyncMapCalls
 from rosetta.client_search import AsyncSearchCalls
+from rosetta.client_translations import AsyncTranslationCalls
 from rosetta.concepts import AsyncConceptHandle
 from rosetta.dictionaries import Dictionary
 from rosetta.exports import Format
@@ -25,7 +26,7 @@ from rosetta.units import AsyncUnitHandle
 from rosetta.waiting import get_job
 
 
-class AsyncClient(AsyncMapCalls, AsyncLabelCalls, AsyncSearchCalls):
+class AsyncClient(AsyncMapCalls, AsyncLabelCalls, AsyncSearchCalls, AsyncTranslationCalls):
     """Talks to a Rosetta service without blocking: `Client`, with its methods awaited.
 
     Args:

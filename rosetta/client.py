@@ -9,6 +9,7 @@ from rosetta.client_labels import LabelCalls
 from rosetta.client_maps import MapCalls
 from rosetta.client_questions import QuestionCalls
 from rosetta.client_search import SearchCalls
+from rosetta.client_translations import TranslationCalls
 from rosetta.client_zoo import ZooCalls
 from rosetta.handles import JobHandle
 from rosetta.results import Check, Job, JobState
@@ -16,7 +17,7 @@ from rosetta.rows import Rows
 from rosetta.waiting import get_job
 
 
-class Client(ZooCalls, QuestionCalls, MapCalls, LabelCalls, SearchCalls):
+class Client(ZooCalls, QuestionCalls, MapCalls, LabelCalls, SearchCalls, TranslationCalls):
     """Talks to a Rosetta service; safe to use from several threads.
 
     Args:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from pathlib import Path
-from typing import Any, Protocol, Union, overload
+from typing import Any, overload
 
 from rosetta.addresses import parse_address
 from rosetta.connection import Connection
 from rosetta.effects import Operation, Request
 from rosetta.errors import InvalidRequest
 from rosetta.image_search import ImageMatch
+from rosetta.image_sources import ImageSource, sent_image
 from rosetta.labels import TextMatch
 from rosetta.results import Page, SketchMatch
 from rosetta.rows import Rows
 from rosetta.transport import AsyncTransport
-from rosetta.wire import compute, decode, send
+from rosetta.wire import decode, send
 
-# A file, its bytes, or a picture of Pillow.
-ImageSource = Union[str, Path, bytes, "PillowImage"]
 Box = tuple[float, float, float, float]
-
-
-class PillowImage(Protocol):
-    """What a picture of Pillow can do that is needed here."""
-
-    def save(self, fp: Any, format: str) -> None:
-        """Write it as a file."""
 
 
 def search(
@@ -54,36 +43,13 @@ def search(
         response = yield from send(Request("POST", "/v1/search", body={"text": text, **body}))
         return Rows(decode(response, Page[TextMatch]).items, TextMatch, "units and concepts")
     assert image is not None  # it is one of the three
-    body |= {"image": (yield from _sent(image)), "box": None if box is None else list(box)}
+    body |= {"image": (yield from sent_image(image)), "box": None if box is None else list(box)}
     response = yield from send(Request("POST", "/v1/search", body=body))
     return Rows(decode(response, Page[ImageMatch]).items, ImageMatch, "units that answer to it")
 
 
-def _sent(image: ImageSource) -> Operation[str]:
-    """The sha256 of an image that the service has now."""
-    content = yield from compute(lambda: _bytes(image))
-    digest = hashlib.sha256(content).hexdigest()
-    yield from send(Request("PUT", f"/v1/images/{digest}", params={"still": "true"}, body=content))
-    return digest
-
-
-def _bytes(image: ImageSource) -> bytes:
-    """An image as the bytes of a file."""
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, str | Path):
-        path = Path(image).expanduser()
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise InvalidRequest(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
 class SearchCalls(Connection):
-    """The one call that searches."""
+    """The calls that search, and send what to search by."""
 
     @overload
     def search(
@@ -143,6 +109,14 @@ class SearchCalls(Connection):
         """
         return self._run(search(unit=unit, text=text, image=image, box=box, into=model, probe=probe, top=top))
 
+    def send_image(self, image: ImageSource) -> str:
+        """The sha256 by which the service knows an image now, for a day unless a probe set has it.
+
+        Raises:
+            InvalidRequest: when it is none that networks can look at.
+        """
+        return self._run(sent_image(image))
+
 
 class AsyncSearchCalls:
     """`SearchCalls`, awaited."""
@@ -182,3 +156,7 @@ class AsyncSearchCalls:
         return await self._transport.run(
             search(unit=unit, text=text, image=image, box=box, into=model, probe=probe, top=top)
         )
+
+    async def send_image(self, image: ImageSource) -> str:
+        """As `Client.send_image`."""
+        return await self._transport.run(sent_image(image))

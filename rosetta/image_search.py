@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rosetta.results import Shown
+
 
 @dataclass(frozen=True)
-class ImageMatch:
+class ImageMatch(Shown):
     """A unit that answers to an image, or to a box in it.
 
     With z, the activation less its mean over the probe set, in standard deviations: `inside` is the mean z inside the

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from rosetta.results import Shown
+
 LabelKind = Literal["person", "text", "mask"]
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(Shown):
     """What a unit or a concept answers to, in words.
 
     `kind`: `person`, typed by `author`; `text`, by the similarity of an image-text model, the author; `mask`, by
@@ -34,7 +36,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class TextMatch:
+class TextMatch(Shown):
     """A unit or a concept that a text finds.
 
     `by`: `label`, where the words are in the label `text` of that `kind`; or the name of an image-text model, by whose

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any, Literal
 
 from rosetta.edits import ImageReference
+from rosetta.results import Shown
 
 
 @dataclass(frozen=True)
-class TranslationImage:
+class TranslationImage(Shown):
     """An image that a generator was steered to.
 
     `reference`: what it was to become. `correlation`: the weighted mean r that the steering units reached. `psnr` (dB)
@@ -31,7 +32,7 @@ class TranslationImage:
 
 
 @dataclass(frozen=True)
-class Translation:
+class Translation(Shown):
     """An inversion, or an edit of what one made. `recipe` and `items` are empty in listings.
 
     `recipe`: all that makes it again: digests, pairs of units with their statistics, every number. `parent`: of an

@@ -25,6 +25,7 @@ from rosetta.results import (
     SketchMatch,
     UnitStatistics,
 )
+from rosetta.translations import Translation, TranslationImage
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,14 @@ def _neighbour(row: Any) -> str:
     return unit_cell(row.neighbour_unit, row.neighbour_layer, row.neighbour_channel)
 
 
+def _reference(row: TranslationImage) -> str:
+    image = row.reference
+    if image.digest is not None:
+        return f"image {image.digest[:12]}"
+    where = image.probe if image.probe is not None else f"translation {image.translation}"
+    return f"image {image.position} of {where}"
+
+
 def _labelled(row: Label | TextMatch) -> str:
     if row.concept is not None:
         return f"concept {row.concept}"
@@ -201,6 +210,22 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("inside", lambda row: number(row.inside, 2), right=True),
         Column("outside", lambda row: number(row.outside, 2), right=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
+    ),
+    Translation: (
+        Column("translation", lambda row: str(row.id), right=True),
+        Column("kind", lambda row: row.kind if row.parent is None else f"{row.kind} of {row.parent}"),
+        Column("generator", lambda row: row.generator),
+        Column("images", lambda row: number(row.images), right=True),
+        Column("pairs", lambda row: number(row.pairs), right=True),
+        Column("probe set", lambda row: row.probe_set, optional=True),
+    ),
+    TranslationImage: (
+        Column("image", lambda row: str(row.position), right=True),
+        Column("of", _reference, wraps=True),
+        Column("r", lambda row: number(row.correlation), right=True),
+        Column("PSNR", lambda row: number(row.psnr, 1), right=True),
+        Column("SSIM", lambda row: number(row.ssim, 2), right=True),
+        Column("start", lambda row: str(row.start), right=True, optional=True),
     ),
     ConceptMember: (
         Column("model", lambda row: row.model),
