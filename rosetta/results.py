@@ -12,7 +12,21 @@ from typing import Any, Generic, Literal, TypeVar
 T = TypeVar("T")
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-JobKind = Literal["register", "inspect", "mine", "cluster", "map", "correlate", "pictures", "look", "invert", "edit"]
+JobKind = Literal[
+    "register",
+    "inspect",
+    "mine",
+    "cluster",
+    "map",
+    "correlate",
+    "pictures",
+    "look",
+    "label_text",
+    "label_masks",
+    "embed_text",
+    "invert",
+    "edit",
+]
 
 
 class Shown:
