@@ -12,7 +12,7 @@ from __future__ import annotations
 from service.jobs.doorbell import ring, sweep
 from service.jobs.life import MAX_ATTEMPTS, cancel, create, retry
 from service.jobs.parts import Claim, Stopped, claim, fail, heartbeat, publish, release
-from service.jobs.read import count_by_state, finished, get, list_jobs
+from service.jobs.read import count_by_kind, count_by_state, finished, get, list_jobs
 
 __all__ = [
     "MAX_ATTEMPTS",
@@ -20,6 +20,7 @@ __all__ = [
     "Stopped",
     "cancel",
     "claim",
+    "count_by_kind",
     "count_by_state",
     "create",
     "fail",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from rosetta.results import Job, JobState, Page
+from rosetta.results import Job, JobKind, JobState, Page
 from service.database.schema import job_parts, jobs
 from service.jobs.life import NOW, missing
 from service.queries import pages
@@ -38,8 +39,18 @@ def list_jobs(
     limit: int = pages.DEFAULT_LIMIT,
     cursor: str | None = None,
     state: JobState | None = None,
+    kind: JobKind | None = None,
+    without: Collection[JobKind] = (),
 ) -> Page[Job]:
     """Jobs, newest first; their results without modules and matches, which are many.
+
+    Args:
+        connection: where to look.
+        limit: how many.
+        cursor: of the page before.
+        state: only those in it.
+        kind: only those of it.
+        without: none of these kinds.
 
     Raises:
         InvalidRequest: when the limit or the cursor is none.
@@ -51,6 +62,10 @@ def list_jobs(
         query = query.where(jobs.c.id < before)
     if state is not None:
         query = query.where(jobs.c.state == state)
+    if kind is not None:
+        query = query.where(jobs.c.kind == kind)
+    if without:
+        query = query.where(jobs.c.kind.not_in(without))
     return pages.paged(connection.execute(query).all(), limit, key=lambda row: (row.id,), item=_job)
 
 
@@ -58,6 +73,15 @@ def count_by_state(connection: sa.Connection) -> dict[str, int]:
     """How many jobs are in each state that any job is in."""
     counted = sa.select(jobs.c.state, sa.func.count().label("jobs")).group_by(jobs.c.state)
     return {row.state: row.jobs for row in connection.execute(counted)}
+
+
+def count_by_kind(connection: sa.Connection) -> dict[str, dict[str, int]]:
+    """How many jobs of each kind are in each state that any of them is in, kinds by name."""
+    counted = sa.select(jobs.c.kind, jobs.c.state, sa.func.count().label("jobs")).group_by(jobs.c.kind, jobs.c.state)
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(counted.order_by(jobs.c.kind)):
+        found.setdefault(row.kind, {})[row.state] = row.jobs
+    return found
 
 
 def _query(result: sa.ColumnElement[Any] = jobs.c.result) -> sa.Select[Any]:

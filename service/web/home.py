@@ -19,6 +19,7 @@ from service.api import failures
 from service.api.state import state_of
 from service.jobs.presence import workers_at_work
 from service.queries import buddies, comparisons, label_search, models, names, pages, probes, questions
+from service.web.jobs import UNASKED
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -69,7 +70,7 @@ class _Page:
         self.probes = probes.list_probes(conn, limit=_SHOWN).items
         pairs = comparisons.list_pairs(conn, limit=pages.LARGEST_LIMIT).items
         self.pairs = sorted(pairs, key=lambda pair: -pair.significant_best_buddies)
-        running = [jobs.list_jobs(conn, 10, state=state).items for state in _UNFINISHED]
+        running = [jobs.list_jobs(conn, 10, state=state, without=UNASKED).items for state in _UNFINISHED]
         self.jobs = [job for some in running for job in some]
         self.workers = workers_at_work(conn)
         self.examples = _examples(conn, self.pairs, {model.name for model in self.models if model.is_generator})

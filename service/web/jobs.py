@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from starlette.responses import RedirectResponse
 
 from rosetta.errors import Unauthorized
-from rosetta.results import JobState
+from rosetta.results import JobKind, JobState
 from service import jobs
 from service.api.routes.common import JobId
 from service.api.state import state_of
@@ -27,22 +27,40 @@ def refuse_other_sites(request: Request) -> None:
 
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
+UNASKED: tuple[JobKind, ...] = ("pictures",)  # jobs of these kinds come of looking at pages, and are many
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
 @router.get("/jobs")
 def list_jobs(
     request: Request,
-    state: Annotated[JobState | None, Query()] = None,
+    state: Annotated[JobState | Literal[""], Query()] = "",
+    kind: Annotated[JobKind | Literal["", "all"], Query()] = "",
     cursor: Annotated[str, Query()] = "",
 ) -> Response:
-    """Jobs, newest first; of one state where it is named."""
+    """Jobs, newest first, of one state or kind where named; else all but those that pages ask for by themselves."""
     with state_of(request).reading.connect() as conn:
-        page = jobs.list_jobs(conn, cursor=cursor or None, state=state)
-        counts = jobs.count_by_state(conn)
+        by_kind = jobs.count_by_kind(conn)
+        page = jobs.list_jobs(
+            conn,
+            cursor=cursor or None,
+            state=state or None,
+            kind=None if kind == "" or kind == "all" else kind,  # noqa: PLR1714 - mypy narrows by it
+            without=() if kind else UNASKED,
+        )
         workers = workers_at_work(conn)
+    chosen = [name for name in by_kind if kind in (name, "all") or (not kind and name not in UNASKED)]
     return render(
-        request, "jobs", page=page, counts=counts, states=_STATES, state=state, workers=workers, cursor=cursor
+        request,
+        "jobs",
+        page=page,
+        counts={name: sum(by_kind[one].get(name, 0) for one in chosen) for name in _STATES},
+        kinds={name: sum(of_state.values()) for name, of_state in by_kind.items()},
+        unasked=UNASKED,
+        state=state,
+        kind=kind,
+        workers=workers,
+        cursor=cursor,
     )
 
 
@@ -50,7 +68,10 @@ def list_jobs(
 def get_job(request: Request, job: JobId) -> Response:
     """One job: what it does, how far it is, and how it ended."""
     with state_of(request).reading.connect() as conn:
-        return render(request, "job", job=jobs.get(conn, job), workers=workers_at_work(conn))
+        found, workers = jobs.get(conn, job), workers_at_work(conn)
+    # What was left open says nothing.
+    asked = {name: value for name, value in found.parameters.items() if value not in (None, [], {}, "")}
+    return render(request, "job", job=found, asked=asked, workers=workers)
 
 
 @router.post("/jobs/{job}/cancel", dependencies=[Depends(refuse_other_sites)])

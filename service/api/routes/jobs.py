@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from rosetta.results import Job, JobState, Page
+from rosetta.results import Job, JobKind, JobState, Page
 from service import jobs
 from service.api.bodies import Mine
 from service.api.encoding import encode, respond
@@ -51,12 +51,13 @@ def mine(request: Request, body: Mine) -> Response:
 def list_jobs(
     request: Request,
     state: Annotated[JobState | None, Query(description="only jobs in this state")] = None,
+    kind: Annotated[JobKind | None, Query(description="only jobs of this kind")] = None,
     limit: Limit = pages.DEFAULT_LIMIT,
     cursor: Cursor = None,
 ) -> Response:
     """Jobs and their progress."""
     with state_of(request).reading.connect() as conn:
-        return respond(jobs.list_jobs(conn, limit, cursor, state))
+        return respond(jobs.list_jobs(conn, limit, cursor, state, kind))
 
 
 @router.get("/jobs/{job}", response_model=Job, summary="One job")

@@ -37,6 +37,7 @@ PAGES = [
     f"/pairs/{NET}/{GAN}?probe=faces&top=3",
     "/jobs",
     "/jobs?state=failed",
+    "/jobs?state=&kind=mine",
 ]
 
 
