@@ -83,18 +83,19 @@ def check_edit(edit: Edit, frame: Frame) -> None:
                 f"a zoom's centre lies inside the frame, {width} x {height} pixels: ({x:g}, {y:g}) does not"
             )
         case CopyPaste():
-            _check_box(edit.box, frame)
-            _check_box((*edit.to, *edit.box[2:]), frame)
+            check_box(edit.box, frame)
+            check_box((*edit.to, *edit.box[2:]), frame)
         case ChangeUnit():
             if not 0 < edit.amount < math.inf:
                 raise InvalidRequest(f"an amount lies above 0: {edit.amount:g} does not")
             if edit.box is not None:
-                _check_box(edit.box, frame)
+                check_box(edit.box, frame)
         case Align() if not 0 <= edit.strength <= 1:
             raise InvalidRequest(f"a strength lies between 0 and 1: {edit.strength:g} does not")
 
 
-def _check_box(box: Box, frame: Frame) -> None:
+def check_box(box: Box, frame: Frame) -> None:
+    """Refuses a box that leaves the frame or has no area."""
     x, y, width, height = box
     if not (width > 0 and height > 0 and x >= 0 and y >= 0 and x + width <= frame[0] and y + height <= frame[1]):
         raise InvalidRequest(

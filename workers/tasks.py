@@ -38,6 +38,7 @@ PIPELINES = {
     "embed_text": "workers.pipelines.embed_text",
     "invert": "workers.pipelines.steer",
     "edit": "workers.pipelines.steer",
+    "intervene": "workers.pipelines.intervene",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

@@ -19,6 +19,7 @@ from service.api.readiness import Stock
 from service.api.routes import (
     concepts,
     dictionary,
+    effects,
     grids,
     health,
     jobs,
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs,
         concepts,
         dictionary,
+        effects,
         maps,
         questions,
         search,

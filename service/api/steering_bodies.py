@@ -7,7 +7,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rosetta.edits import Align, ChangeUnit, CopyPaste, ImageReference, PairChoice, Shift, Zoom
+from rosetta.interventions import Action
 from rosetta.recipes import Optimiser
+from service import submit_effects
+from service.queries.matched_pairs import Q_VALUE
 from service.recipes import Space
 
 AnyEdit = Annotated[Shift | Zoom | CopyPaste | ChangeUnit | Align, Field(discriminator="kind")]
@@ -45,3 +48,20 @@ class RunRecipe(_Body):
 
     recipe: dict[str, Any]
     again: bool = Field(False, description="carry it out though it was carried out here")
+
+
+class Intervene(_Body):
+    """Units of a generator that are changed, to see what they cause in the units of models that match them."""
+
+    generator: str = Field(examples=["dcgan-faces"])
+    models: list[str] | None = Field(None, description="who looks on; else all that share units with it")
+    probe: str | None = Field(None, description="on which they were mined; else the generator's newest")
+    action: Action = Field("zero", description="a unit does not fire, fires alike everywhere, or fires more")
+    amount: float | None = Field(None, description="of set, its activation in deviations; of boost, the factor")
+    box: list[float] | None = Field(None, description="x, y, width, height in pixels of its images; else everywhere")
+    k: int | None = Field(None, description="pairs are each among the other's k best; else as many as mining kept")
+    q_value: float = Field(Q_VALUE, description="pairs are below it")
+    limit: int = Field(submit_effects.LIMIT, description="the strongest so many pairs of each model")
+    latents: int = Field(submit_effects.LATENTS, description="images that are changed; 64 or more for a verdict")
+    controls: int = Field(submit_effects.CONTROLS, description="random other units of each layer, at most")
+    seed: int | None = Field(None, description="of the latents; else the probe set's + 1")

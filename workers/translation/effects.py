@@ -50,7 +50,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Effects:
-    """What K interventions caused in V watched units, and in the image where M = K units fire.
+    """What K interventions caused in V watched units, and in the image where the units of the first M fire.
 
     Attributes:
         correlation: float64 [K, V], Pearson r, over images and positions, of what the intervention changed in its own
@@ -89,7 +89,7 @@ class EffectSums:
         Args:
             generator: whose units are changed.
             interventions: K of them.
-            thresholds: float [K], above which each one's unit fires (`thresholds`).
+            thresholds: float [M], above which the unit of each of the first M <= K fires (`thresholds`).
             watched: the units of the other network.
             rows: most images at once.
         """
@@ -97,11 +97,11 @@ class EffectSums:
         self._thresholds, self._rows = thresholds, rows
         assert generator.latents is not None
         self._size = generator.latents.height, generator.latents.width
-        k, v = len(self._interventions), len(watched.units)
+        k, v, m = len(self._interventions), len(watched.units), len(thresholds)
         # Count, sums of x and y, of x^2, y^2 and xy: x is the change of the unit, y that of the watched one.
         self._moments = torch.zeros(6, k, v, dtype=torch.float64)
-        self._inside = torch.zeros(2, k, k, dtype=torch.float64)  # sums of change, and pixels
-        self._outside = torch.zeros(2, k, k, dtype=torch.float64)
+        self._inside = torch.zeros(2, k, m, dtype=torch.float64)  # sums of change, and pixels
+        self._outside = torch.zeros(2, k, m, dtype=torch.float64)
 
     @torch.inference_mode()
     def update(self, latents: Latents) -> None:
@@ -113,7 +113,7 @@ class EffectSums:
         fires = torch.stack(
             [
                 _resized(one[:, None], self._size)[:, 0] > threshold
-                for one, threshold in zip(own, self._thresholds.tolist(), strict=True)
+                for one, threshold in zip(own, self._thresholds.tolist(), strict=False)
             ]
         ).flatten(1)  # [M, B H W]
         batch = len(images)

@@ -214,7 +214,8 @@ def controls(
     for one in interventions:
         own = float(std[one.layer][one.channel])
         unit = own if own > 0 else 1.0
-        kind = (one.layer, one.scale, one.shift / unit, one.box)
+        # Rounded: the same number of deviations is one kind, whatever unit it was worked out for.
+        kind = (one.layer, one.scale, float(f"{one.shift / unit:.12g}"), one.box)
         if kind not in kinds:
             order = torch.randperm(len(std[one.layer]), generator=generator).tolist()
             others = [c for c in order if c not in asked[one.layer] and std[one.layer][c] > 0][:count]

@@ -121,6 +121,17 @@ def test_a_unit_fires_above_its_quantile():
         thresholds(painter(), batches, ZEROS, 1.0)
 
 
+def test_where_units_fire_is_asked_of_the_first_alone():
+    whole = effects_of(ZEROS, latents()).result()
+    watched = Watched(eye(), tuple((UNITS, unit) for unit in range(3)), STD)
+    sums = EffectSums(painter(), ZEROS, torch.full((2,), 1e-6), watched)
+    sums.update(latents())
+    part = sums.result()
+    assert part.inside.shape == (4, 2)
+    torch.testing.assert_close(part.inside, whole.inside[:, :2], equal_nan=True)
+    torch.testing.assert_close(part.outside, whole.outside[:, :2], equal_nan=True)
+
+
 def test_scores_are_of_their_pair_beside_its_controls():
     generator = torch.Generator().manual_seed(0)
     effects = Effects(
