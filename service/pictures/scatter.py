@@ -19,16 +19,17 @@ COLOURS: tuple[Colour, ...] = get_args(Colour)
 # neighbours differ; yellow is darkened to be seen on paper. Of depth: viridis, without its palest end.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a08c00", "#5b5b66")
 RAMP = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#bddf26")
-REST, NONE = "#8f9a96", "#d5d7d2"  # concepts beside those with a colour of their own; units of none
+REST = "#8f9a96"  # concepts beside those with a colour of their own; units of none are paler
 
 _SCALE = 2  # drawn larger and shrunk, for smooth edges
 _MARGIN = 0.03  # of the longer side
+_PALE = 60  # alpha: there is no ground to mix colours with
 
 
 def colours(
     points: Points, by: Colour, layers: Sequence[int], shown_concepts: Sequence[int] = ()
 ) -> npt.NDArray[np.uint8]:
-    """The colour of each point, uint8 [N, 3].
+    """The colour of each point, RGBA uint8 [N, 4].
 
     Args:
         points: of the map.
@@ -36,18 +37,17 @@ def colours(
         layers: how many layers each model has.
         shown_concepts: those with a colour of their own, at most as many as the palette has.
     """
+    found = np.full((len(points.x), 4), 255, np.uint8)
     if by == "model":
-        return np.array([_rgb(model_colour(place)) for place in range(len(layers))] or [(0, 0, 0)], np.uint8)[
-            points.model
-        ]
-    if by == "layer":
-        deepest = np.maximum(np.array(layers or [1], np.float64) - 1, 1)[points.model]
-        return _along(points.layer / deepest)
-    found = np.empty((len(points.x), 3), np.uint8)
-    found[:] = _rgb(NONE)
-    found[points.concept >= 0] = _rgb(REST)
-    for place, concept in enumerate(shown_concepts[: len(PALETTE)]):
-        found[points.concept == concept] = _rgb(PALETTE[place])
+        found[:, :3] = np.array([_rgb(model_colour(place)) for place in range(max(len(layers), 1))])[points.model]
+    elif by == "layer":
+        deepest = np.maximum(np.array(layers or [1]) - 1, 1)[points.model]
+        found[:, :3] = _along(points.layer / deepest)
+    else:
+        found[:, :3] = _rgb(REST)
+        found[points.concept < 0, 3] = _PALE
+        for place, concept in enumerate(shown_concepts[: len(PALETTE)]):
+            found[points.concept == concept, :3] = _rgb(PALETTE[place])
     return found
 
 
@@ -67,7 +67,7 @@ def draw(
 
     Args:
         points: of the map.
-        tints: uint8 [N, 3].
+        tints: RGBA uint8 [N, 4]; those that are pale lie beneath.
         width: pixels.
         raised: bool [N], points that are drawn larger and last, the others pale; None: all are alike.
     """
@@ -75,13 +75,16 @@ def draw(
     columns, rows = _places(points, canvas.shape[1], canvas.shape[0])
     # Later dots cover earlier ones: in the order of the models, the last would seem the greatest.
     order = np.random.default_rng(0).permutation(len(columns))
+    order = order[np.argsort(tints[order, 3], kind="stable")]
     radius = float(np.clip(0.18 * np.sqrt(canvas.shape[0] * canvas.shape[1] / max(len(columns), 1)), 2, 7))
     if raised is None:
-        _dots(canvas, columns[order], rows[order], tints[order], radius, 255)
+        _dots(canvas, columns[order], rows[order], tints[order], radius)
     else:
         below, above = order[~raised[order]], order[raised[order]]
-        _dots(canvas, columns[below], rows[below], tints[below], radius, 60)
-        _dots(canvas, columns[above], rows[above], tints[above], 2 * radius + 2, 255)
+        tints = tints.copy()
+        tints[:, 3] = np.where(raised, 255, np.minimum(tints[:, 3], _PALE))
+        _dots(canvas, columns[below], rows[below], tints[below], radius)
+        _dots(canvas, columns[above], rows[above], tints[above], 2 * radius + 2)
     file = io.BytesIO()
     Image.fromarray(canvas).reduce(_SCALE).save(file, "PNG", compress_level=4)
     return file.getvalue()
@@ -105,10 +108,9 @@ def _dots(
     rows: npt.NDArray[np.intp],
     tints: npt.NDArray[np.uint8],
     radius: float,
-    alpha: int,
 ) -> None:
     """Discs into the canvas, the last on top: of each pixel of a disc all points at once."""
-    colour = np.concatenate([tints, np.full((len(tints), 1), alpha, np.uint8)], axis=1).view(np.uint32)[:, 0]
+    colour = np.ascontiguousarray(tints).view(np.uint32)[:, 0]
     pixels = canvas.view(np.uint32)[:, :, 0]
     height, width = pixels.shape
     reach = int(np.ceil(radius))

@@ -32,24 +32,25 @@ def test_the_page_has_the_same_colours():
     found = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", light))
     assert tuple(found[f"m{place}"] for place in range(8)) == scatter.PALETTE
     assert tuple(found[f"d{place}"] for place in range(6)) == scatter.RAMP
-    assert (found["rest"], found["none"]) == (scatter.REST, scatter.NONE)
+    assert found["rest"] == scatter.REST
 
 
 def test_colours_say_what_they_are_asked():
     some = points(40)
     by_model = scatter.colours(some, "model", [2, 2])
-    assert {tuple(one) for one in by_model[some.model == 1]} == {scatter._rgb(scatter.PALETTE[1])}
+    assert {tuple(one) for one in by_model[some.model == 1]} == {(*scatter._rgb(scatter.PALETTE[1]), 255)}
     by_layer = scatter.colours(some, "layer", [2, 2])
-    assert tuple(by_layer[some.layer == 0][0]) == scatter._rgb(scatter.RAMP[0])
-    assert tuple(by_layer[some.layer == 1][0]) == scatter._rgb(scatter.RAMP[-1])
+    assert tuple(by_layer[some.layer == 0][0, :3]) == scatter._rgb(scatter.RAMP[0])
+    assert tuple(by_layer[some.layer == 1][0, :3]) == scatter._rgb(scatter.RAMP[-1])
     by_concept = scatter.colours(some, "concept", [2, 2], [7])
-    expected = [scatter.PALETTE[0]] * 3 + [scatter.REST] * 2 + [scatter.NONE] * 35
-    assert [tuple(one) for one in by_concept] == [scatter._rgb(colour) for colour in expected]
+    expected = [scatter.PALETTE[0]] * 3 + [scatter.REST] * 37
+    assert [tuple(one) for one in by_concept[:, :3]] == [scatter._rgb(colour) for colour in expected]
+    assert (by_concept[:, 3] == 255).tolist() == [True] * 5 + [False] * 35
 
 
 def test_one_layer_and_more_models_than_colours():
     some = points(20)._replace(model=np.arange(20, dtype=np.uint16), layer=np.zeros(20, np.uint16))
-    assert {tuple(one) for one in scatter.colours(some, "layer", [1] * 20)} == {scatter._rgb(scatter.RAMP[0])}
+    assert {tuple(one[:3]) for one in scatter.colours(some, "layer", [1] * 20)} == {scatter._rgb(scatter.RAMP[0])}
     by_model = scatter.colours(some, "model", [1] * 20)
     assert np.array_equal(by_model[0], by_model[8])
 
