@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         return self.data_dir / "images"
 
     @property
+    def queries_dir(self) -> Path:
+        """Where images that are asked about lie for a day, by digest."""
+        return self.data_dir / "queries"
+
+    @property
     def pictures_dir(self) -> Path:
         """Where maps and generated images are kept while there is room."""
         return self.data_dir / "pictures"

@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +20,17 @@ from rosetta.errors import InvalidRequest, NotFound, Unavailable
 from service.settings import Settings
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
-_FORGOTTEN_S = 86400.0  # an upload that nobody finished in a day
+_FORGOTTEN_S = 86400.0  # what nobody finished, or asked about, in a day
 
 
 def image_path(settings: Settings, digest: str) -> Path:
-    """Where the probe image of that sha256 lies, or would."""
+    """Where the probe image, or mask, of that sha256 lies, or would."""
     return settings.images_dir / digest[:2] / digest
+
+
+def query_path(settings: Settings, digest: str) -> Path:
+    """Where the image of that sha256 lies that is asked about, or would: no probe set needs it, and so it may go."""
+    return settings.queries_dir / digest
 
 
 def weights_path(settings: Settings, digest: str, filename: str) -> Path:
@@ -45,15 +50,8 @@ def missing(settings: Settings, kind: Literal["weights", "images"], digests: Ite
         InvalidRequest: when one is no digest.
     """
     if kind == "images":
-        return [digest for digest in digests if not _touched(image_path(settings, check_digest(digest)))]
+        return [digest for digest in digests if not image_path(settings, check_digest(digest)).is_file()]
     return [reference for reference in digests if not _reference_path(settings, reference).is_file()]
-
-
-def _touched(path: Path) -> bool:
-    """Whether an image is there; one that is asked for stays another day, though no probe set has it yet."""
-    with suppress(OSError):
-        os.utime(path)
-    return path.is_file()
 
 
 def _reference_path(settings: Settings, reference: str) -> Path:
@@ -88,14 +86,18 @@ def check_filename(filename: str) -> str:
 
 
 def uploaded_image(settings: Settings, digest: str) -> Path:
-    """The uploaded image of that sha256.
+    """The uploaded image of that sha256: one that is asked about, which stays another day, or a probe image.
 
     Raises:
         InvalidRequest: when it is no digest.
-        NotFound: when it was not sent, or was in no probe set a day later.
+        NotFound: when it was not sent, or nobody asked about it for a day.
     """
-    path = image_path(settings, check_digest(digest))
-    if not _touched(path):
+    path = query_path(settings, check_digest(digest))
+    with suppress(OSError):
+        os.utime(path)
+        return path
+    path = image_path(settings, digest)
+    if not path.is_file():
         raise NotFound(f"there is no uploaded image {digest[:12]}: send it again, one is kept for a day", image=digest)
     return path
 
@@ -203,15 +205,30 @@ def check_image(path: Path, name: str, *, still: bool = False) -> None:
             pixels, largest = image.width * image.height, Image.MAX_IMAGE_PIXELS or 0
             if pixels > largest:
                 raise InvalidRequest(f"image {name} has {pixels:,} pixels: {largest:,} are allowed", image=name)
-            # Cameras put a preview beside the photograph (MPO).
-            pictures = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-            if still and pictures > 1:
-                raise InvalidRequest(f"image {name} has {pictures} pictures: send the one that is meant", image=name)
+            if still:
+                _check_still(image, name)
             image.load()
     except UnidentifiedImageError:
         raise InvalidRequest(f"image {name} is in no format that Pillow reads", image=name) from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise InvalidRequest(f"image {name} is broken: {error}", image=name) from None
+
+
+def check_still(path: Path, name: str) -> None:
+    """Returns when an image, which was decoded when it was uploaded, is a single picture.
+
+    Raises:
+        InvalidRequest: when there are several in it.
+    """
+    with Image.open(path) as image:
+        _check_still(image, name)
+
+
+def _check_still(image: Image.Image, name: str) -> None:
+    # Cameras put a preview beside the photograph (MPO).
+    pictures = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if pictures > 1:
+        raise InvalidRequest(f"image {name} has {pictures} pictures: send the one that is meant", image=name)
 
 
 def resolve_weights(settings: Settings, reference: str, *, folders: bool = False) -> Path:
@@ -240,30 +257,14 @@ def resolve_weights(settings: Settings, reference: str, *, folders: bool = False
     raise InvalidRequest(f"weights '{reference}' is not a file below a weights folder: {mend}", weights=reference)
 
 
-def forget_unfinished(settings: Settings) -> None:
-    """Deletes what uploads left that a killed service never finished."""
+def forget_old(settings: Settings) -> None:
+    """Deletes what uploads left that a killed service never finished, and images that nobody asked about for a day."""
     oldest = time.time() - _FORGOTTEN_S
-    for path in _files(settings.data_dir / "incoming"):
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
-
-
-def forget_images(settings: Settings, keep: Collection[str]) -> int:
-    """How many images were deleted that are in no probe set, and that nobody sent or asked for in a day.
-
-    Args:
-        settings: say where images lie.
-        keep: sha256 of the images that stay.
-    """
-    oldest, gone = time.time() - _FORGOTTEN_S, 0
-    for folder in settings.images_dir.glob("[0-9a-f][0-9a-f]"):
+    for folder in (settings.data_dir / "incoming", settings.queries_dir):
         for path in _files(folder):
             with suppress(OSError):
-                if path.name not in keep and path.stat().st_mtime < oldest:
+                if path.stat().st_mtime < oldest:
                     path.unlink()
-                    gone += 1
-    return gone
 
 
 def _files(folder: Path) -> Iterator[Path]:

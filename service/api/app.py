@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import sqlalchemy as sa
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.concurrency import run_in_threadpool
 
 from service import uploads, web
 from service.api import failures
@@ -37,14 +38,14 @@ from service.api.routes import (
 )
 from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
-from service.api.state import State, open_state
-from service.queries import probe_images
+from service.api.state import open_state
 from service.settings import Settings
 
 _DESCRIPTION = """Ask what neural networks have in common: which units of different networks respond alike.
 
 Every error is `{"error": {"code", "message", "details", "request_id"}}`. Lists take `limit` and `cursor`. With
 `ROSETTA_API_KEYS` set, send a key as `Authorization: Bearer KEY`."""
+SWEEP_S = 3600.0
 _ERRORS = {"4XX": {"model": failures.ErrorBody}, "5XX": {"model": failures.ErrorBody}}
 
 
@@ -106,17 +107,18 @@ def create_app(settings: Settings) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    uploads.forget_unfinished(settings)
     with open_state(settings) as state:
-        _forget_images(state)
         app.state.rosetta = state
+        sweeping = asyncio.create_task(_sweep(settings))
         try:
             yield
         finally:
+            sweeping.cancel()
             app.state.rosetta = None
 
 
-def _forget_images(state: State) -> None:
-    """Deletes images that are in no probe set any longer; where the database is away, another start does."""
-    with suppress(sa.exc.SQLAlchemyError), state.reading.connect() as conn:
-        uploads.forget_images(state.settings, probe_images.digests(conn))
+async def _sweep(settings: Settings) -> None:
+    """Deletes old uploads now and then, as long as the application runs."""
+    while True:
+        await run_in_threadpool(uploads.forget_old, settings)
+        await asyncio.sleep(SWEEP_S)

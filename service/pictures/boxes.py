@@ -6,15 +6,18 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rosetta.errors import InvalidRequest
 
+_ORIENTATION, _FIRST_TURNED = 0x0112, 5  # EXIF: from 5 on, width and height change places
+
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image as it is shown, upright."""
+    """Width and height of an image as it is shown, upright; its pixels are not decoded."""
     with Image.open(path) as image:
-        return ImageOps.exif_transpose(image).size
+        turned = image.getexif().get(_ORIENTATION, 1) >= _FIRST_TURNED
+        return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def square_of(width: int, height: int) -> tuple[float, float, float]:

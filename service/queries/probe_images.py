@@ -56,8 +56,3 @@ def probe_image(conn: sa.Connection, probe: str | sa.Row[Any], position: int) ->
 def generator_of(conn: sa.Connection, probe_set: sa.Row[Any]) -> sa.Row[Any]:
     """The row of the model that makes the probe set's images."""
     return conn.execute(sa.select(models).where(models.c.id == probe_set.generator_id)).one()
-
-
-def digests(conn: sa.Connection) -> set[str]:
-    """The sha256 of every file that a probe set has."""
-    return set(conn.scalars(sa.select(probe_images.c.digest).where(probe_images.c.digest.is_not(None))))

@@ -68,12 +68,12 @@ class Answered:
 def send_image(request: Request, image: Annotated[UploadFile | None, File()] = None) -> Response:
     """Takes an image in, and shows what answers to it; of one that is refused nothing stays."""
     try:
-        return RedirectResponse(f"/search?{urlencode({'image': _taken(state_of(request), image)})}", 303)
+        return RedirectResponse(f"/search?{urlencode({'image': taken(state_of(request), image)})}", 303)
     except InvalidRequest as error:
         return render(request, "search", status=error.status, found=(), problem=error)
 
 
-def _taken(state: State, image: UploadFile | None) -> str:
+def taken(state: State, image: UploadFile | None) -> str:
     """The sha256 of an image that is stored now.
 
     Raises:
@@ -89,7 +89,7 @@ def _taken(state: State, image: UploadFile | None) -> str:
     with uploads.Upload(state.settings, digest, state.settings.max_image_bytes) as upload:
         while piece := image.file.read(_PIECE):
             upload.write(piece)
-        upload.finish(uploads.image_path(state.settings, digest), image=True, still=True)
+        upload.finish(uploads.query_path(state.settings, digest), image=True, still=True)
     return digest
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from service.database.schema import unit_statistics
 from service.pictures.cache import Cache
 from service.submit_look import KEPT, looked_key
-from service.uploads import image_path
+from service.uploads import uploaded_image
 from workers.mining.regions import region_scores
 from workers.pipelines import inputs
 from workers.pipelines.context import Context
@@ -38,7 +38,7 @@ def run(context: Context) -> None:
         statistics = {model.id: _statistics(connection, probe_set.id, model.id) for model in models}
     region = tuple(wanted["region"]) if "region" in wanted else None
     digest, cache = wanted["image"], Cache(context.settings)
-    probes = ImageProbes([image_path(context.settings, digest)], probe_set.height)
+    probes = ImageProbes([uploaded_image(context.settings, digest)], probe_set.height)
     found: list[dict[str, Any]] = []
     written = set()
     for done, model in enumerate(models):

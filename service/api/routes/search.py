@@ -24,7 +24,7 @@ from service.pictures.reading import read_image
 from service.queries import search
 from service.queries.exemplars import MeasuredUnit, measured_unit
 from service.submit_look import Look, look_at, looked_key, matches_of, submit_look
-from service.uploads import check_digest, image_path, uploaded_image
+from service.uploads import check_digest, uploaded_image
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
@@ -141,7 +141,7 @@ async def get_heatmap(
     )
 
     def draw() -> bytes:
-        pixels = read_image(image_path(state.settings, sha256), square)
+        pixels = read_image(uploaded_image(state.settings, sha256), square)
         picture, _ = drawing.heatmap(values, scale, pixels, drawing.fit(square, square, size), drawing.QUANTILE)
         return drawing.encode(picture, form)
 

@@ -56,20 +56,21 @@ async def put_weights(request: Request, sha256: _Digest, filename: str) -> Respo
     "/images/{sha256}",
     response_model=Stored,
     status_code=201,
-    summary="Send an image of a probe set",
+    summary="Send an image of a probe set, or one to ask about",
     openapi_extra=_BINARY,
 )
 async def put_image(
     request: Request,
     sha256: _Digest,
-    still: Annotated[bool, Query(description="refuse one of several pictures, as a search does")] = False,
+    still: Annotated[bool, Query(description="one to ask about, which has to be a single picture")] = False,
 ) -> Response:
     """The image, once its bytes have that digest and Pillow decodes it; otherwise nothing of it stays.
 
-    One that is in no probe set a day later is deleted.
+    One to ask about is deleted when nobody has done so for a day.
     """
     settings = state_of(request).settings
-    target = uploads.image_path(settings, uploads.check_digest(sha256))
+    path_of = uploads.query_path if still else uploads.image_path
+    target = path_of(settings, uploads.check_digest(sha256))
     size = await _receive(request, sha256, settings.max_image_bytes, target, image=True, still=still)
     return respond(Stored(sha256, size), 201)
 

@@ -10,7 +10,6 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from service import uploads
 from service.api.app import create_app
 from service.pictures.reading import read_image
 
@@ -112,20 +111,25 @@ def test_an_image_that_was_not_sent(http):
     assert (answer.status_code, "send it again" in answer.text) == (404, True)
 
 
-def test_images_of_no_probe_set_go_after_a_day(settings, tmp_path):
-    settings = settings.model_copy(update={"data_dir": tmp_path})
-    kept, old, asked, new = (hashlib.sha256(bytes([n])).hexdigest() for n in range(4))
+def test_images_that_nobody_asks_about_go_after_a_day_and_others_never(small):
+    http, settings = small
+    shades = [encoded(Image.new("RGB", (20, 10), (shade, 0, 0)), "PNG") for shade in range(4)]
+    old, asked, new, of_a_probe_set = (hashlib.sha256(content).hexdigest() for content in shades)
+    for content in shades[:3]:
+        assert send(http, content).status_code == 201
+    assert http.put(f"/v1/images/{of_a_probe_set}", content=shades[3]).status_code == 201
     long_ago = time.time() - 2 * 86400
-    for digest in (kept, old, asked, new):
-        path = uploads.image_path(settings, digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(PNG)
-        if digest != new:
+    for path in files(settings):
+        if path.name != new:
             os.utime(path, (long_ago, long_ago))
-    assert uploads.missing(settings, "images", [asked]) == []  # somebody is about to use it
-    assert uploads.forget_images(settings, {kept}) == 1
-    there = {digest for digest in (kept, old, asked, new) if uploads.image_path(settings, digest).is_file()}
-    assert there == {kept, asked, new}
+    assert http.get(f"/v1/images/{asked}").status_code == 200  # that is to ask about it
+    with TestClient(create_app(settings)):  # another one starts
+        deadline = time.monotonic() + 10
+        while old in {path.name for path in files(settings)} and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert {path.name for path in files(settings)} == {asked, new, of_a_probe_set}
+    assert http.get(f"/v1/images/{old}").status_code == 404
+    assert http.get(f"/v1/images/{of_a_probe_set}").status_code == 200  # one may ask about probe images, too
 
 
 def test_the_whole_image_or_its_square(tmp_path):

@@ -68,5 +68,5 @@ def test_what_a_killed_service_left_is_forgotten(settings):
         (incoming / name).write_bytes(b"part")
         stat = (incoming / name).stat()
         os.utime(incoming / name, (stat.st_mtime - age, stat.st_mtime - age))
-    uploads.forget_unfinished(settings)
+    uploads.forget_old(settings)
     assert [path.name for path in incoming.iterdir()] == ["new"]

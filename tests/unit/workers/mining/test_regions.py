@@ -21,16 +21,17 @@ def slow(maps, mean, std, region):
     channels, height, width = maps.shape
     found = []
     for c in range(channels):
-        sums = [0.0, 0.0, 0.0, 0.0]
+        sums, peak = [0.0, 0.0, 0.0, 0.0], -math.inf
         for i in range(height):
             for j in range(width):
                 z = (maps[c, i, j] - mean[c]) / std[c]
                 share = overlap(i / height, (i + 1) / height, top, bottom) * height
                 share *= overlap(j / width, (j + 1) / width, left, right) * width
+                peak = max(peak, z) if share > 0 else peak
                 for place, value in enumerate((share * z, share, (1 - share) * z, 1 - share)):
                     sums[place] += value
         inside, outside = sums[0] / sums[1], sums[2] / sums[3]
-        found.append((inside - outside, inside, outside))
+        found.append((inside - outside, inside, outside, peak))
     return np.array(found).T
 
 
@@ -46,7 +47,7 @@ def test_as_a_loop_over_cells(height, width, across, down, seed):
     maps, mean, std = rng.normal(size=(3, height, width)), rng.normal(size=3), rng.uniform(0.1, 2, 3)
     found = region_scores(torch.tensor(maps), torch.tensor(mean), torch.tensor(std), region)
     wanted = slow(maps, mean, std, region)
-    for name, values in zip(("score", "inside", "outside"), wanted, strict=True):
+    for name, values in zip(("score", "inside", "outside", "peak"), wanted, strict=True):
         assert getattr(found, name).numpy() == pytest.approx(values, abs=1e-6)
 
 
@@ -69,13 +70,23 @@ def test_the_unit_that_fires_in_the_box_is_first_whatever_its_scale():
 
 def test_without_a_box_the_mean_and_dead_units_never():
     maps = torch.ones(3, 2, 2)
+    maps[0, 0, 0], maps[0, 1, 1] = 3, -1
     found = region_scores(maps, torch.zeros(3), torch.tensor([0.5, 0.0, math.nan]), None)
     assert found.score.tolist()[0] == found.inside.tolist()[0] == 2
     assert found.score[1:].isnan().all()
     assert found.outside.isnan().all()
+    assert found.peak[0] == 6
 
 
 def test_a_map_of_one_position_has_no_inside():
     found = region_scores(torch.ones(1, 1, 1), torch.zeros(1), torch.ones(1), (0, 0, 0.5, 0.5))
     assert found.score.isnan().all()
     assert region_scores(torch.ones(1, 1, 1), torch.zeros(1), torch.ones(1), None).score.tolist() == [1]
+
+
+@pytest.mark.parametrize("region", [None, (0, 0, 0.5, 0.5)])
+def test_a_map_that_overflows_has_no_score(region):
+    maps = torch.zeros(2, 2, 2)
+    maps[0, 1, 1] = torch.inf
+    found = region_scores(maps, torch.zeros(2), torch.ones(2), region)
+    assert found.score.isnan().tolist() == [True, False]
