@@ -20,15 +20,14 @@ class Limits:
     def __init__(self, app: ASGIApp, image_bytes: int) -> None:
         self._app = app
         # A form with an image is little more than that.
-        self._largest = {**dict.fromkeys(_LISTINGS, LISTING_BYTES), "/search": image_bytes + JSON_BYTES}
+        self._form_bytes = image_bytes + JSON_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, counting what it reads."""
         if scope["type"] != "http" or scope["method"] == "PUT":
             await self._app(scope, receive, send)
             return
-        path = scope["path"]
-        largest = self._largest.get(path, LISTING_BYTES if path.endswith("/masks") else JSON_BYTES)
+        largest = self._largest(scope["path"])
         size = 0
 
         async def counted() -> Message:
@@ -45,6 +44,11 @@ class Limits:
             return
         response = failure_response(_too_large(largest), scope["state"]["request_id"])
         await response(scope, receive, send)
+
+    def _largest(self, path: str) -> int:
+        if path == "/search" or path.startswith("/translations"):
+            return self._form_bytes
+        return LISTING_BYTES if path in _LISTINGS or path.endswith("/masks") else JSON_BYTES
 
 
 def _too_large(largest: int) -> TooLarge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from rosetta.results import Layer
 from service.queries.sharing import LayerPair
@@ -83,6 +84,29 @@ def _scale(most: float) -> tuple[float, float]:
         if most <= 4 * step:
             return max(step * -(-most // step), step), step
     return 1.0, 0.25
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The losses of an inversion by step; `path`: points as an SVG polyline has them; `ticks` as of `DepthPlot`."""
+
+    path: str
+    ticks: tuple[tuple[float, str], ...]
+    steps: int
+    first: float
+    last: float
+
+
+def loss_curve(losses: Sequence[float]) -> LossCurve | None:
+    """Losses by step; None where there are fewer than two that are numbers."""
+    points = [(step, loss) for step, loss in enumerate(losses) if isfinite(loss)]
+    if len(points) < 2:
+        return None
+    low, high = min(loss for _, loss in points), max(loss for _, loss in points)
+    scale = HEIGHT / max(high - low, 1e-9)
+    path = " ".join(f"{WIDTH * step / (len(losses) - 1):.1f},{(high - loss) * scale:.1f}" for step, loss in points)
+    ticks = tuple((HEIGHT * k / 3, f"{high - (high - low) * k / 3:.2f}") for k in range(4))
+    return LossCurve(path, ticks, len(losses), points[0][1], points[-1][1])
 
 
 def sparkline(values: Sequence[float], width: int = 64, height: int = 18) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 from rosetta.image_search import ImageMatch
 from rosetta.labels import Label
+from service.web import edit_forms
 
 _NONE = "\N{EN DASH}"
 _STEPS = ((60, "s"), (60, "min"), (24, "h"), (365, "d"))
@@ -123,5 +124,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "signed": signed,
     "heat_map": heat_map,
     "image_url": image,
+    "edit": edit_forms.describe,
+    "reference": edit_forms.describe_image,
     "with": with_parameters,
 }

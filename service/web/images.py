@@ -13,14 +13,13 @@ from starlette.responses import RedirectResponse
 
 from rosetta.addresses import parse_unit
 from rosetta.errors import InvalidRequest, RosettaError
-from rosetta.image_search import ImageMatch
-from rosetta.results import Job
+from rosetta.image_search import ImageAnswer, ImageMatch
 from service import jobs, uploads
 from service.api.state import State, state_of
 from service.jobs.presence import workers_at_work
 from service.pictures.boxes import image_size, square_of
-from service.queries import exemplars, models
-from service.submit_look import look_at, matches_of, submit_look
+from service.queries import exemplars
+from service.submit_look import answer_of, look_at, looking, submit_look
 from service.web.jobs import refuse_other_sites
 from service.web.pages import PageRoute, render
 
@@ -98,17 +97,18 @@ def show(request: Request, asked: Asked) -> Response:
     state = state_of(request)
     path = uploads.uploaded_image(state.settings, asked.image)
     width, height = image_size(path)
-    problem, job, found, box = None, None, [], None
+    problem, job, answer, box, names, found = None, None, None, None, [], []
     with state.reading.connect() as conn:
-        looking = [model.name for model in models.list_models(conn, limit=1000).items if not model.is_generator]
         try:
+            names = [row.name for row in looking(conn)]
             box = asked.numbers
             look = look_at(
                 conn, state.settings, asked.image, box=box, within=asked.within or None, probe=asked.probe or None
             )
             job = jobs.finished(conn, look.key) or submit_look(state.engine, state.celery, look)
             if job.state == "done":
-                found = _answered(conn, job)
+                answer = answer_of(look, job, _TOP)
+                found = _answered(conn, answer)
         except RosettaError as error:
             problem = error
         workers = workers_at_work(conn)
@@ -121,17 +121,18 @@ def show(request: Request, asked: Asked) -> Response:
         size=(width, height),
         square=(left, top, side),
         box=box if problem is None else None,
-        looking=looking,
+        looking=names,
         problem=problem,
         job=None if job is None or job.state == "done" else job,
+        answer=answer,
         found=found,
         workers=workers,
     )
 
 
-def _answered(conn: sa.Connection, job: Job) -> list[Answered]:
+def _answered(conn: sa.Connection, answer: ImageAnswer) -> list[Answered]:
     found = []
-    for match in matches_of(job, _TOP):
+    for match in answer.items:
         best = exemplars.list_exemplars(conn, match.model, parse_unit(match.unit), probe=match.probe_set)
         found.append(Answered(match, tuple(exemplar.image for exemplar in best[:_EXEMPLARS])))
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from rosetta.errors import InvalidRequest
 from rosetta.recipes import Recipe
 from service.database import schema
 from service.engine_version import ENGINE_VERSION
-from workers.pipelines import inputs
+from workers.pipelines import inputs, perceptual
 from workers.pipelines.checkpoints import Checkpoint
 from workers.pipelines.context import Context
 from workers.pipelines.passes import device_of
@@ -74,7 +75,7 @@ def _finish(
     steps, done = recipe.optimiser.steps, chunk.start * recipe.optimiser.steps
 
     def watch(running: Inversion) -> None:
-        if running.step % _SHOW_EVERY == 0 or running.step == steps:
+        if running.step == 1 or running.step % _SHOW_EVERY == 0 or running.step == steps:
             checkpoint.show(running.images()[:_SHOWN])
         checkpoint.keep(running.state)
         loss = float(running.losses[-1].mean())
@@ -91,6 +92,7 @@ def _finish(
     pixels = found.images.mul(255).round().clamp(0, 255).byte()
     seen = pixels.float() / 255
     plain = recipe.kind == "inversion"
+    lpips = perceptual.load_if_there(context.settings, torch.device("cpu")) if plain else None
     rows = []
     for place, position in enumerate(chunk):
         row = slice(place, place + 1)
@@ -100,6 +102,8 @@ def _finish(
                 "psnr": float(psnr(seen[row], targets[row])),
                 "ssim": float(ssim(seen[row], targets[row])),
             }
+            if lpips is not None:
+                metrics["lpips"] = float(lpips(seen[row], targets[row]))
         latent = found.latents.values[place]
         rows.append(
             {

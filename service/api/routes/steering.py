@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from rosetta.errors import NotFound
 from rosetta.recipes import Recipe
@@ -68,7 +70,11 @@ def run_recipe(request: Request, body: RunRecipe) -> Response:
     responses=_PREVIEW,  # type: ignore[arg-type]
     summary="What a running inversion or edit shows",
 )
-def get_preview(request: Request, job: JobId) -> Response:
+def get_preview(
+    request: Request,
+    job: JobId,
+    step: Annotated[int, Query(ge=0, description="any number: a new one makes a browser ask anew")] = 0,
+) -> Response:
     """The best images so far, side by side; once the job is done, its translation has them."""
     try:
         content = preview_path(state_of(request).settings, job).read_bytes()

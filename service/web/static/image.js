@@ -1,4 +1,5 @@
-// Images: one that is dropped or pasted on a page is sent by the form that takes one; and a box is drawn on one.
+// Images: one that is dropped or pasted on a page is taken by the form for one, which is sent at once, but where it
+// says data-drop="wait"; and a box is drawn on one.
 "use strict";
 (() => {
   const form = document.querySelector("form[data-drop]");
@@ -14,8 +15,7 @@
       const list = new DataTransfer();
       list.items.add(image);
       field.files = list.files;
-      form.classList.add("sending");
-      form.requestSubmit();
+      field.dispatchEvent(new Event("change", { bubbles: true }));
     };
     const hasFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
     addEventListener("dragover", (event) => {
@@ -35,7 +35,11 @@
     addEventListener("paste", (event) => {
       if (event.clipboardData && event.clipboardData.files.length) send(event.clipboardData.files);
     });
-    field.addEventListener("change", () => field.files.length && form.requestSubmit());
+    field.addEventListener("change", () => {
+      if (!field.files.length || form.dataset.drop === "wait") return;
+      form.classList.add("sending");
+      form.requestSubmit();
+    });
     form.classList.add("live");
   }
 

@@ -32,6 +32,11 @@
       const element = at(name);
       if (element) element.textContent = text;
     }
+    const preview = at("preview"); // of a job that steers a generator: there from its first step on
+    if (preview && job.state === "running" && job.progress_done > 0) {
+      preview.src = `/v1/jobs/${job.id}/preview?step=${job.progress_done}`;
+      preview.hidden = false;
+    }
   }
 
   function watch(place) {
