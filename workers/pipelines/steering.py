@@ -20,7 +20,7 @@ from service.pictures.reading import read_image
 from service.queries import translations
 from service.queries.probe_images import probe_image
 from service.uploads import uploaded_image
-from workers.pipelines import inputs
+from workers.pipelines import inputs, perceptual
 from workers.pipelines.context import Context
 from workers.probes import GeneratorProbes
 from workers.translation import edits
@@ -80,6 +80,9 @@ class Steering:
             targets = self._edited(targets, edit_of(step))
         wanted = recipe.optimiser
         terms = [ImageTerm(images.to(self._device), wanted.pixel)] if wanted.pixel > 0 else []
+        if wanted.perceptual > 0:
+            distance = perceptual.load(self._context.settings, self._device)
+            terms.append(ImageTerm(images.to(self._device), wanted.perceptual, distance))
         objective = Objective(self._generator, targets, terms, self._device)
         coordinates = Coordinates(
             self._generator,
