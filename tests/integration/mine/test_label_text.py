@@ -1,7 +1,9 @@
 """Labels by an image-text model, end to end: planted responses, a small CLIP of random weights."""
 
 import io
+import json
 import math
+from uuid import uuid4
 
 import numpy as np
 import open_clip
@@ -10,10 +12,11 @@ import sqlalchemy as sa
 import torch
 from PIL import Image
 
-from rosetta.errors import InvalidRequest, NotFound
+from rosetta import Client, InvalidRequest, NotFound, cli
+from service import jobs
 from service.database import schema
 from service.pictures.reading import read_image
-from service.queries.labels import add_label, list_labels
+from service.queries.labels import add_label, list_labels, remove_label
 from service.queries.probes import add_image_probe
 from service.queries.text_search import near_text, stored_sketch, text_query
 from service.submit import submit_mine
@@ -23,6 +26,9 @@ from service.submit_register import submit_register
 from service.submit_texts import submit_embed_text
 from service.uploads import image_path
 from tests.clips import NAME, write_clip
+from tests.integration.client.conftest import serving
+from tests.integration.mine.picturing import at_work
+from workers import tasks
 from workers.probes import preprocess
 from workers.zoo.base import Preprocessing
 
@@ -239,3 +245,86 @@ def test_the_images_are_looked_at_once(engine, settings, worker, celery, mined):
     assert results[-1] is False
     with engine.connect() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(schema.text_projections)) == 1
+
+
+@pytest.fixture(scope="module")
+def client(settings, mined):
+    with serving(settings) as url, Client(url) as client:
+        yield client
+
+
+def embedding(job, part):
+    """Takes the jobs that embed texts, and leaves the maps that mining asks for: they take long."""
+    with tasks._engine().connect() as connection:
+        kind = jobs.get(connection, job).kind
+    if kind == "embed_text":
+        tasks.run_part(job, part)
+
+
+def test_a_request_waits_for_the_model(client, settings, engine, monkeypatch, capsys):
+    with engine.begin() as connection:
+        said = add_label(connection, "a yellow hat", unit="brain/7")
+    unasked = client.search(text="yellow hat", top=3)
+    assert [(match.by, match.unit) for match in unasked] == [("label", 7)]
+    assert unasked.searched == ("label",)
+    assert unasked.note == "clip was not asked: no worker is at work, start one with `rosetta worker`"
+    with at_work(settings, embedding):
+        found = client.search(text="yellow hat", top=3, model="brain")
+    assert found.searched == ("label", "clip")
+    assert found.note is None
+    assert [(match.by, match.rank) for match in found] == [("label", 1), ("clip", 1), ("clip", 2), ("clip", 3)]
+    assert {match.model for match in found} == {"brain"}
+    assert found[0].score != found[1].score >= found[2].score >= found[3].score
+    assert found[1].text == "yellow hat"
+    assert "searched: label, clip" in repr(found)
+    again = client.search(text=" yellow  hat ", top=3, model="brain", image_text="clip")  # no worker is asked
+    assert list(again) == list(found)
+    monkeypatch.setenv("ROSETTA_URL", client.url)
+    assert cli.run(["search", "--text", "yellow hat", "--top", "2", "--json"]) == 0
+    assert [row["by"] for row in json.loads(capsys.readouterr().out)] == ["label", "clip", "clip"]
+    assert cli.run(["search", "--text", "yellow caps"]) == 0
+    assert "clip was not asked: no worker" in capsys.readouterr().err
+    with engine.begin() as connection:
+        remove_label(connection, said.id)
+
+
+def test_a_model_that_cannot_be_asked_is_said(client, settings, engine):
+    def fail(job, part):
+        jobs.fail(engine, jobs.claim(engine, job, part, uuid4(), 60.0), "invalid_request", "no tokenizer is at hand")
+
+    with at_work(settings, fail):
+        found = client.search(text="a green one")
+    assert not found
+    assert found.note == "what clip makes of the text could not be made: no tokenizer is at hand"
+
+
+def test_what_cannot_be_searched(client):
+    with pytest.raises(InvalidRequest, match="brain is no image-text model"):
+        client.search(text="hat", image_text="brain")
+    with pytest.raises(InvalidRequest, match="an image-text model is shown a text"):
+        client.search(unit="brain/0", image_text="clip")
+    with pytest.raises(NotFound, match="no probe set 'phots'; did you mean photos"):
+        client.search(text="hat", probe="phots")
+
+
+def test_labels_are_found_by_the_client_too(client, settings, worker, tmp_path):
+    (tmp_path / "words.txt").write_text("\n".join(WORDS) + "\n\n")
+    job = client.find_labels("photos", words=tmp_path / "words.txt", models="brain", top=8, image_text="clip")
+    assert worker(job.last_seen, settings).result["words"] == len(WORDS)
+    labels = {label.unit: label.text for label in client.labels(kind="text", model="brain")}
+    assert [labels[unit] for unit in range(PLANTED)] == WORDS[:PLANTED]
+    (tmp_path / "words.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidRequest, match="cannot be read: it is not text in UTF-8"):
+        client.find_labels("photos", words=str(tmp_path / "words.txt"))
+
+
+def test_without_an_image_text_model_labels_alone_are_searched(client, engine, settings, worker, celery):
+    client.remove_model("clip")
+    found = client.search(text="yellow hat")
+    assert found.searched == ("label",)
+    assert "labels alone were searched: with an image-text model" in found.note
+    with pytest.raises(InvalidRequest, match="no image-text model is registered"):
+        submit_text_labels(engine, celery, probe="photos")
+    with engine.connect() as connection:  # what it made goes with it, labels stay
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.text_sketches)) == 0
+    assert client.labels(kind="text", model="brain")
