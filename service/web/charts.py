@@ -105,7 +105,9 @@ def loss_curve(losses: Sequence[float]) -> LossCurve | None:
     low, high = min(loss for _, loss in points), max(loss for _, loss in points)
     scale = HEIGHT / max(high - low, 1e-9)
     path = " ".join(f"{WIDTH * step / (len(losses) - 1):.1f},{(high - loss) * scale:.1f}" for step, loss in points)
-    ticks = tuple((HEIGHT * k / 3, f"{high - (high - low) * k / 3:.2f}") for k in range(4))
+    ticks = tuple(
+        (HEIGHT * k / 3, f"{high - (high - low) * k / 3:.2f}".replace("-", "\N{MINUS SIGN}")) for k in range(4)
+    )
     return LossCurve(path, ticks, len(losses), points[0][1], points[-1][1])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -131,6 +132,7 @@ def show_translation(
         translation=found,
         image=item,
         frame=(latents.get("width", 64), latents.get("height", 64)),
+        reference=asdict(item.reference),
         curve=charts.loss_curve(item.losses),
         fields=fields,
         problem=problem,

@@ -242,6 +242,7 @@
     event.preventDefault();
     if (!job) make();
   });
+  find(".seen").append(find(".make")); // under the picture, where what is asked for is sketched
   form.classList.add("live");
   compare(0);
 })();
