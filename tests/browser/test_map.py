@@ -111,8 +111,10 @@ def test_pointing_says_what_it_is_and_a_click_opens_it(visit: Visit) -> None:
     picture = tip.locator(".picture img")
     expect(picture).to_have_js_property("naturalWidth", 192)
     assert "image=4" in (picture.get_attribute("src") or "")
-    visit.look("pointing")
-    page.mouse.click(x, y)
+    visit.look("pointing")  # of the whole page, which moves what is in the window
+    page.locator("#map canvas").scroll_into_view_if_needed()
+    wait_for_frame(page)
+    page.mouse.click(*place_of(page, GAN, 9)[1])
     expect(page.get_by_role("heading", level=1)).to_contain_text("Unit 9")
     page.get_by_role("link", name="See it on the map").click()
     expect(page.locator("#map[data-drawing]")).to_be_visible()

@@ -37,6 +37,19 @@ RosettaMap.decode = (buffer) => {
   }
 };
 
+// Where the points lie.
+RosettaMap.bounds = ({ x, y, count }) => {
+  const found = { left: 0, bottom: 0, right: 0, top: 0 };
+  if (count) Object.assign(found, { left: x[0], bottom: y[0], right: x[0], top: y[0] });
+  for (let place = 1; place < count; place += 1) {
+    found.left = Math.min(found.left, x[place]);
+    found.right = Math.max(found.right, x[place]);
+    found.bottom = Math.min(found.bottom, y[place]);
+    found.top = Math.max(found.top, y[place]);
+  }
+  return found;
+};
+
 // Cells of a grid over the points, each with the points in it: a look-up reads those near a place alone.
 RosettaMap.Grid = class {
   constructor(points, bounds) {

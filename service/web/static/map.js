@@ -4,7 +4,6 @@
   const STEP = 80; // pixels that an arrow key moves
   const ZOOM = 1.5; // of a key or a button
   const NEAR = 14; // pixels between the pointer and a unit that it means
-  const FADED = 45; // alpha of the others, when some stand out
   const data = JSON.parse(document.getElementById("map-data").textContent);
   const stage = document.getElementById("map");
   const form = document.getElementById("map-form");
@@ -28,7 +27,7 @@
   }
   const drawing = RosettaMap.drawing(canvas);
   drawing.points(points.x, points.y);
-  const bounds = boundsOf(points);
+  const bounds = RosettaMap.bounds(points);
   const grid = new RosettaMap.Grid(points, bounds);
   const tip = RosettaMap.tip(stage.querySelector(".map-tip"), stage, data, points);
   const found = data.found && indexOf(...data.found);
@@ -37,15 +36,6 @@
   const view = { x: 0, y: 0, scale: 1 }; // pixels of CSS a unit
   let least = 1; // scale at which all of it is seen
   let waiting = false;
-
-  function boundsOf({ x, y, count }) {
-    const [left, bottom, right, top] = [Math.min, Math.max].flatMap((choose) => [x, y].map((plane) => {
-      let value = count ? plane[0] : 0;
-      for (let place = 1; place < count; place += 1) value = choose(value, plane[place]);
-      return value;
-    }));
-    return { left, bottom, right, top };
-  }
 
   function indexOf(model, unit) {
     for (let place = 0; place < points.count; place += 1) {
@@ -63,42 +53,13 @@
     return Uint32Array.from(places);
   }
 
-  // --- colours: custom properties of the style sheet, which knows light and dark
-
   function paint() {
-    const style = getComputedStyle(document.documentElement);
-    const colour = (name) => {
-      const value = Number.parseInt(style.getPropertyValue(name).trim().slice(1), 16);
-      return [value >> 16, (value >> 8) & 255, value & 255];
-    };
-    const palette = Array.from({ length: 8 }, (_, place) => colour(`--m${place}`));
-    const ramp = Array.from({ length: 6 }, (_, place) => colour(`--d${place}`));
-    const [rest, none] = [colour("--rest"), colour("--none")];
-    const ofConcept = new Map(data.concepts.filter((one) => one.place !== null).map((one) => [one.id, palette[one.place]]));
-    const tint = {
-      model: (place) => palette[points.model[place] % palette.length],
-      layer: (place) => between(ramp, points.layer[place] / Math.max(data.models[points.model[place]].layers.length - 1, 1)),
-      concept: (place) => points.concept[place] < 0 ? none : ofConcept.get(points.concept[place]) || rest,
-    }[data.colour];
-    const stands = new Set(raised);
-    const rgba = new Uint8Array(4 * points.count);
-    for (let place = 0; place < points.count; place += 1) {
-      if (!shown[points.model[place]]) continue;
-      const [red, green, blue] = tint(place);
-      rgba.set([red, green, blue, raised.length && !stands.has(place) ? FADED : 255], 4 * place);
-    }
-    drawing.colours(rgba);
+    const colours = RosettaMap.colours(points, data);
+    drawing.colours(colours.rgba(shown, raised));
     // Concepts are small: those with a colour of their own are larger than the many units of none.
-    const named = (place) => ofConcept.has(points.concept[place]);
-    drawing.raised(raised.length || data.colour !== "concept" ? raised : Uint32Array.from(points.unit.keys()).filter(named));
+    drawing.raised(raised.length || data.colour !== "concept" ? raised : colours.ofConcepts());
     status.textContent = raised.length || shown.every(Boolean) ? "" : `${countShown()} units shown`;
     redraw();
-  }
-
-  function between(ramp, share) {
-    const at = share * (ramp.length - 1);
-    const low = Math.min(Math.floor(at), ramp.length - 2);
-    return ramp[low].map((part, channel) => Math.round(part + (ramp[low + 1][channel] - part) * (at - low)));
   }
 
   function countShown() {
