@@ -28,7 +28,9 @@ _COLUMNS = (
     translations.c.created_at,
     translations.c.job_id.label("job"),
 )
-_FROM = translations.join(models, models.c.id == translations.c.generator_id).join(probe_sets)
+_FROM = translations.join(models, models.c.id == translations.c.generator_id).join(
+    probe_sets, probe_sets.c.id == translations.c.probe_set_id
+)
 
 
 def list_translations(
