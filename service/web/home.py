@@ -18,13 +18,14 @@ from service import jobs
 from service.api import failures
 from service.api.state import state_of
 from service.jobs.presence import workers_at_work
-from service.queries import buddies, comparisons, label_search, models, names, pages, probes, questions
+from service.queries import buddies, comparisons, image_text, label_search, models, names, pages, probes, questions
 from service.web.jobs import UNASKED
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 _UNFINISHED: tuple[JobState, ...] = ("running", "queued")
+_FEW_WORDS = 3  # more are a question that was not understood
 _SHOWN = 100  # rows of a table; the models page and the API have the rest
 _ADDRESS = re.compile(r"\S+(?:/|\s+(?:unit\s+)?)(?:\S+:)?\d{1,9}", re.IGNORECASE)
 
@@ -100,20 +101,21 @@ def _place(conn: sa.Connection, text: str) -> str | None:
                 return None
             return f"/units/{quote(found[0].name)}/{names.unit_row(conn, found[0], unit).number}"
         found = names.resolve_models(conn, text)
-    except NotFound:
-        return _labelled(conn, text)
+    except NotFound as error:
+        return _labelled(conn, text, seen=not error.suggestions)
     except RosettaError:
         return None
     return f"/models/{quote(found[0].name)}" if len(found) == 1 else None
 
 
-def _labelled(conn: sa.Connection, text: str) -> str | None:
-    """The search that finds something by the words of a text."""
+def _labelled(conn: sa.Connection, text: str, *, seen: bool) -> str | None:
+    """The search that finds something by the words of a text, or by what an image-text model sees in a few of them."""
     try:
         found = label_search.search_labels(conn, text, top=1)
     except InvalidRequest:  # no word in it
         return None
-    return f"/search?{urlencode({'q': text})}" if found else None
+    few = seen and len(text.split()) <= _FEW_WORDS and not text.endswith("?")
+    return f"/search?{urlencode({'q': text})}" if found or (few and image_text.image_text_models(conn)) else None
 
 
 def _named(conn: sa.Connection, text: str) -> list[str]:

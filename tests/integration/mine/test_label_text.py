@@ -5,6 +5,7 @@ import json
 import math
 from uuid import uuid4
 
+import httpx
 import numpy as np
 import open_clip
 import pytest
@@ -284,6 +285,26 @@ def test_a_request_waits_for_the_model(client, settings, engine, monkeypatch, ca
     assert [row["by"] for row in json.loads(capsys.readouterr().out)] == ["label", "clip", "clip"]
     assert cli.run(["search", "--text", "yellow caps"]) == 0
     assert "clip was not asked: no worker" in capsys.readouterr().err
+    with engine.begin() as connection:
+        remove_label(connection, said.id)
+
+
+def test_the_page_of_a_search_shows_both(client, settings, engine):
+    with engine.begin() as connection:
+        said = add_label(connection, "a purple cow", unit="brain/7")
+    with httpx.Client(base_url=client.url) as pages:
+        unasked = pages.get("/search", params={"q": "purple cow"}).text
+        assert "so clip could not be shown the text" in unasked
+        assert "a purple cow" in unasked
+        with at_work(settings):  # takes nothing
+            assert 'data-state="queued"' in pages.get("/search", params={"q": "purple cow"}).text
+        with at_work(settings, embedding):
+            client.search(text="purple cow")
+        shown = pages.get("/search", params={"q": "purple cow"}).text
+        assert shown.index("By their labels") < shown.index("As clip sees the images")
+        assert 'href="/units/brain/' in shown[shown.index("As clip sees") :]
+        assert pages.get("/", params={"q": "pebble"}).headers["location"] == "/search?q=pebble"
+        assert pages.get("/", params={"q": "brainy"}).status_code == 200  # near a model's name
     with engine.begin() as connection:
         remove_label(connection, said.id)
 
