@@ -26,6 +26,10 @@ JobKind = Literal[
     "embed_text",
     "invert",
     "edit",
+    "intervene",
+    "directions",
+    "walk",
+    "translate",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rosetta import html, operations, pictures, results, strips
 from rosetta.client_labels import list_labels
 from rosetta.handles import AsyncJobHandle, JobHandle
+from rosetta.interventions import Action, Effects, list_effects
 from rosetta.labels import Label, LabelKind
 from rosetta.pictures import Format, Measure, Picture
 from rosetta.results import Exemplar, Match, UnitStatistics
@@ -128,6 +129,10 @@ class UnitHandle(_UnitHandle):
         """
         return self._transport.run(list_labels(self.address, {"kind": kind}, None))
 
+    def effects(self, probe: str | None = None, action: Action | None = None) -> Effects:
+        """What a generator's unit causes in its matches, or what causes it, as `Client.effects` says."""
+        return self._transport.run(list_effects(self.address, {"probe": probe, "action": action}, None))
+
     def heatmap(
         self,
         image: int,
@@ -241,6 +246,10 @@ class AsyncUnitHandle(_UnitHandle):
     async def labels(self, kind: LabelKind | None = None) -> Rows[Label]:
         """As `UnitHandle.labels`."""
         return await self._transport.run(list_labels(self.address, {"kind": kind}, None))
+
+    async def effects(self, probe: str | None = None, action: Action | None = None) -> Effects:
+        """As `UnitHandle.effects`."""
+        return await self._transport.run(list_effects(self.address, {"probe": probe, "action": action}, None))
 
     async def heatmap(
         self,

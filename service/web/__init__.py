@@ -6,9 +6,40 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from service.api import failures
-from service.web import assets, concepts, home, images, jobs, labels, maps, models, pages, pairs, search, units
+from service.web import (
+    assets,
+    concepts,
+    effects,
+    home,
+    images,
+    jobs,
+    labels,
+    maps,
+    models,
+    pages,
+    pairs,
+    search,
+    steering,
+    translations,
+    units,
+)
 
-_PAGES = (home, models, units, concepts, maps, labels, pairs, search, images, jobs, assets)
+_PAGES = (
+    home,
+    models,
+    units,
+    effects,
+    concepts,
+    maps,
+    labels,
+    pairs,
+    search,
+    images,
+    steering,
+    translations,
+    jobs,
+    assets,
+)
 
 
 def install(app: FastAPI) -> None:

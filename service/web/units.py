@@ -17,7 +17,7 @@ from rosetta.errors import RosettaError
 from rosetta.results import Match, Unit
 from service.api.state import state_of
 from service.queries import exemplars, labels, matches, memberships, models, units
-from service.web import charts, pictures
+from service.web import charts, effects, pictures
 from service.web.pages import PageRoute, render
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -98,14 +98,18 @@ def get_unit(
         said = labels.best_labels(conn, unit=f"{model}/{found.number}")
         concepts = memberships.concepts_of(conn, model, found.number)
         others = [row.name for row in models.list_models(conn, limit=1000).items if row.name != model]
-        last = models.get_model(conn, model).units - 1
+        owner = models.get_model(conn, model)
+        caused = effects.caused(conn, found, chosen)
     filters = {"in_": within, "probe": probe, "top": top, "best_buddies": best_buddies}
     return render(
         request,
         "unit",
         status=_status(problem, filtered=bool(within or top)),
         unit=found,
-        last=last,
+        last=owner.units - 1,
+        is_generator=owner.is_generator,
+        caused=caused,
+        telling=effects.TELLING,
         rows=rows,
         problem=problem,
         probe=chosen,
