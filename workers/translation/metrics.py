@@ -66,21 +66,7 @@ def displacement(before: Tensor, after: Tensor, most: int = 24) -> Tensor:
         most: pixels, < H and W.
     """
     a, b = (images.double().mean(1) for images in (before, after))
-    size = [2 * side for side in a.shape[1:]]
-
-    def products(x: Tensor, y: Tensor) -> Tensor:
-        """sum_p x[p] y[p + shift], for all shifts, by the Fourier transform."""
-        spectrum = torch.fft.rfft2(x, s=size).conj() * torch.fft.rfft2(y, s=size)
-        whole = torch.fft.irfft2(spectrum, s=size).roll((most, most), (1, 2))
-        return whole[:, : 2 * most + 1, : 2 * most + 1]
-
-    one = torch.ones_like(a)
-    count = products(one, one)
-    mean_a, mean_b = products(a, one) / count, products(one, b) / count
-    variance_a = (products(a * a, one) / count - mean_a.square()).clamp(min=1e-6)
-    variance_b = (products(one, b * b) / count - mean_b.square()).clamp(min=1e-6)
-    r = (products(a, b) / count - mean_a * mean_b) / (variance_a * variance_b).sqrt()
-    place = r.flatten(1).argmax(1)
+    place = _shifted_r(a, torch.ones_like(a), b, most).flatten(1).argmax(1)
     return torch.stack([place % (2 * most + 1) - most, place // (2 * most + 1) - most], 1)
 
 
@@ -93,37 +79,37 @@ def growth(before: Tensor, after: Tensor, factors: Tensor, most: int = 6) -> Ten
     Args:
         before, after: float [N, 3, H, W].
         factors: float64 [F], > 0.
-        most: pixels.
+        most: pixels, < H and W.
     """
-    a, b = (images.double().mean(1, keepdim=True) for images in (before, after))
-    best = torch.stack([_alikeness(a, b, float(factor), most) for factor in factors])
-    return factors[best.argmax(0)]
-
-
-def _alikeness(a: Tensor, b: Tensor, factor: float, most: int) -> Tensor:
-    """The best correlation of `b` with `a` enlarged, over shifts, float64 [N]."""
-    height, width = a.shape[2:]
-    theta = torch.tensor([[1 / factor, 0, 0], [0, 1 / factor, 0]], dtype=a.dtype, device=a.device)
-    grid = F.affine_grid(theta.expand(len(a), 2, 3), list(a.shape), align_corners=False)
-    seen = (grid.abs() <= 1).all(3)[:, None].to(a)
-    enlarged = F.grid_sample(a, grid, align_corners=False, padding_mode="border")
+    a, b = (images.double().mean(1) for images in (before, after))
     found = []
-    for dy in range(-most, most + 1):
-        for dx in range(-most, most + 1):
-            here = (slice(max(0, -dy), height - max(0, dy)), slice(max(0, -dx), width - max(0, dx)))
-            there = (slice(max(0, dy), height - max(0, -dy)), slice(max(0, dx), width - max(0, -dx)))
-            found.append(
-                _weighted_r(
-                    enlarged[:, 0][:, here[0], here[1]], b[:, 0][:, there[0], there[1]], seen[:, 0][:, here[0], here[1]]
-                )
-            )
-    return torch.stack(found).amax(0)
+    for factor in factors.tolist():
+        theta = torch.tensor([[1 / factor, 0, 0], [0, 1 / factor, 0]], dtype=a.dtype, device=a.device)
+        grid = F.affine_grid(theta.expand(len(a), 2, 3), [len(a), 1, *a.shape[1:]], align_corners=False)
+        enlarged = F.grid_sample(a[:, None], grid, align_corners=False, padding_mode="border")[:, 0]
+        found.append(_shifted_r(enlarged, (grid.abs() <= 1).all(3).to(a), b, most).flatten(1).amax(1))
+    return factors[torch.stack(found).argmax(0).cpu()]
 
 
-def _weighted_r(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    x, y, weight = x.flatten(1), y.flatten(1), weight.flatten(1)
-    weight = weight / weight.sum(1, keepdim=True)
-    x = x - (weight * x).sum(1, keepdim=True)
-    y = y - (weight * y).sum(1, keepdim=True)
-    norm = ((weight * x * x).sum(1) * (weight * y * y).sum(1)).clamp(min=1e-12).sqrt()
-    return (weight * x * y).sum(1) / norm
+def _shifted_r(a: Tensor, weight: Tensor, b: Tensor, most: int) -> Tensor:
+    """Pearson r of a[p] and b[p + shift] over the pixels p that count, for all shifts: float64 [N, dy, dx].
+
+    All sums over the overlap at once, as products of spectra.
+
+    Args:
+        a, weight, b: float64 [N, H, W]; the weight says how much a pixel of `a` counts.
+        most: pixels both ways.
+    """
+    size = [2 * side for side in a.shape[1:]]
+
+    def products(x: Tensor, y: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft2(x, s=size).conj() * torch.fft.rfft2(y, s=size)
+        whole = torch.fft.irfft2(spectrum, s=size).roll((most, most), (1, 2))
+        return whole[:, : 2 * most + 1, : 2 * most + 1]
+
+    one = torch.ones_like(b)
+    count = products(weight, one)
+    mean_a, mean_b = products(weight * a, one) / count, products(weight, b) / count
+    variance_a = (products(weight * a * a, one) / count - mean_a.square()).clamp(min=1e-6)
+    variance_b = (products(weight, b * b) / count - mean_b.square()).clamp(min=1e-6)
+    return (products(weight * a, b) / count - mean_a * mean_b) / (variance_a * variance_b).sqrt()

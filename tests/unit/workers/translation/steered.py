@@ -15,7 +15,7 @@ MEAN, STD = 0.7, 1.6  # that every unit is said to have
 class Plane(nn.Module):
     """Two layers of maps, each `bias + sum_i z_i basis_i`, and an image that mixes the units of the second."""
 
-    def __init__(self, poison=None):
+    def __init__(self, poison=None, classes=0):
         super().__init__()
         draw = torch.Generator().manual_seed(3)
         for name, units, side in (("coarse", COARSE, COARSE_SIDE), ("fine", FINE, FINE_SIDE)):
@@ -23,39 +23,43 @@ class Plane(nn.Module):
             self.register_buffer(f"{name}_bias", torch.randn(units, side, side, generator=draw))
             setattr(self, name, nn.Identity())
         self.register_buffer("colours", torch.randn(3, FINE, generator=draw))
+        self.register_buffer("offsets", 2 * torch.randn(max(1, classes), COARSE, 1, 1, generator=draw))
         self.after = nn.ReLU(inplace=True)  # overwrites what was recorded, as many networks do
         self.poison, self.calls, self.finished = poison, 0, 0
 
-    def forward(self, z):
+    def forward(self, z, classes=None):
         self.calls += 1
         if self.poison is not None:
             z = self.poison(z)
-        self.after(self.coarse(torch.einsum("ni,ichw->nchw", z, self.coarse_basis) + self.coarse_bias))
+        coarse = torch.einsum("ni,ichw->nchw", z, self.coarse_basis) + self.coarse_bias
+        self.after(self.coarse(coarse if classes is None else coarse + self.offsets[classes]))
         fine = self.fine(torch.einsum("ni,ichw->nchw", z, self.fine_basis) + self.fine_bias)
         self.finished += 1
         return torch.einsum("dc,nchw->ndhw", self.colours, fine) * 0.05
 
 
-def plane(poison=None):
-    """The plane as a generator; `poison` may spoil latents on their way in."""
+def plane(poison=None, classes=0):
+    """The plane as a generator; `poison` may spoil latents on their way in. Each class has an offset of its own."""
     return Network(
-        module=Plane(poison).eval(),
+        module=Plane(poison, classes).eval(),
         layers=("coarse", "fine"),
         weights_digest="plane",
         family="planted",
-        latents=LatentSpace(LATENTS, FINE_SIDE, FINE_SIDE),
+        latents=LatentSpace(LATENTS, FINE_SIDE, FINE_SIDE, classes=classes or None),
         images=torch.sigmoid,
-        inputs=lambda latents: (latents.values,),
+        inputs=lambda latents: (latents.values, latents.classes),
         to_maps=plain_maps,
     )
 
 
-def own_maps(z):
-    """Both layers' maps of latents, by layer."""
-    module, found = Plane(), {}
+def own_maps(z, classes=None):
+    """Both layers' maps of latents, by layer; `classes` int64 [N] of a plane with three."""
+    module, found = Plane(classes=3), {}
     for layer in ("coarse", "fine"):
         basis, bias = getattr(module, f"{layer}_basis"), getattr(module, f"{layer}_bias")
         found[layer] = torch.einsum("ni,ichw->nchw", z, basis) + bias
+    if classes is not None:
+        found["coarse"] += module.offsets[classes]
     return found
 
 
@@ -64,10 +68,10 @@ def pair(layer, channel, model_layer="seen", model_channel=0, weight=1.0, minimu
     return Pair(Side(layer, channel, MEAN, STD), Side(model_layer, model_channel, MEAN, STD, minimum), weight)
 
 
-def targets_of(z):
+def targets_of(z, classes=None):
     """What a model would see whose units are the plane's own: all pairs, standardised."""
     layers = []
-    for layer, maps in own_maps(z).items():
+    for layer, maps in own_maps(z, classes).items():
         pairs = tuple(pair(layer, channel, layer, channel) for channel in range(maps.shape[1]))
         layers.append(LayerTargets(layer, pairs, (maps - MEAN) / STD))
     return Targets(tuple(layers))

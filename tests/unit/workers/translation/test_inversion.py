@@ -18,15 +18,6 @@ from workers.zoo.base import Latents
 SEARCH = Search(steps=120, draws=16, prior=0.0)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Tensors are tiny here: threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def truth(images, seed=5):
     return torch.randn(images, LATENTS, generator=torch.Generator().manual_seed(seed))
 
@@ -189,6 +180,24 @@ def test_the_prior_holds_latents_near_the_middle():
     z = truth(2) * 3
     free, held = inversion(z).run(), inversion(z, Search(steps=120, draws=16, prior=0.2)).run()
     assert held.latents.values.norm() < free.latents.values.norm()
+
+
+def test_the_class_is_searched_or_given():
+    z, classes = truth(4), torch.tensor([2, 0, 1, 2])
+    generator = plane(classes=3)
+    objective = Objective(generator, [targets_of(z, classes)])
+    search = Search(steps=300, draws=64, starts=8, scouting=60, prior=0.0)
+    found = Inversion(objective, Coordinates(generator), search).run()
+    assert found.latents.classes.equal(classes)
+    torch.testing.assert_close(found.latents.values, z, rtol=0, atol=0.05)
+    given = Inversion(objective, Coordinates(generator, class_index=1), Search(steps=20, draws=8)).run()
+    assert given.latents.classes.tolist() == [1, 1, 1, 1]
+    # Going on keeps the classes.
+    assert (
+        Inversion(objective, Coordinates(generator), Search(steps=2), found.latents)
+        .run()
+        .latents.classes.equal(classes)
+    )
 
 
 def test_by_the_picture_alone():
