@@ -35,6 +35,8 @@ COLUMNS = {
     "effects": "probe_set generator layer unit channel neighbour_model neighbour_layer neighbour_unit "
     "neighbour_channel action correlation effect control_effect response z q_value mean_change size control_size "
     "inside outside control_inside control_outside controls latents created_at",
+    "directions": "directions generator space layer axis share deviation samples seed created_at",
+    "direction_movements": "directions generator axis probe_set model unit concept change z q_value",
     "labels": "label kind text author score model layer unit channel concept probe_set created_at",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
@@ -87,6 +89,11 @@ def zoo(engine):
         unit = {"intervention_id": intervention, "unit": 0}
         connection.execute(schema.unit_effects.insert().values(**unit, inside=0.3, outside=0.1, controls=9))
         connection.execute(schema.effects.insert().values(**unit, neighbour=0, correlation=0.5, effect=0.4))
+        numbers = {"space": "z", "samples": 9, "seed": 0, "latents": 1, "controls": 1, "code_version": "1"}
+        numbers |= {"shares": [0.5, 0.25], "deviations": [1.0, 1.0], "steps": bytes(16)}
+        found = rows.insert(connection, schema.directions, generator_id=a, probe_set_id=probe_set, **numbers)
+        moved = {"directions_id": found, "axis": 1, "model_id": b, "unit": 3, "change": 0.5, "z": 9.0, "q_value": 0.01}
+        connection.execute(schema.direction_movements.insert().values(**moved))
         made = {"kind": "inversion", "recipe": {}, "images": 1, "pairs": 6, "code_version": "1"}
         made_id = rows.insert(connection, schema.translations, generator_id=a, probe_set_id=probe_set, **made)
         image = {"reference": {}, "target": b"", "picture": b"", "space": "z", "latent": b"", "shape": [0], "start": 0}
