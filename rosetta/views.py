@@ -209,6 +209,7 @@ VIEWS: dict[type, tuple[Column, ...]] = {
         Column("score", lambda row: number(row.score, 2), right=True),
         Column("inside", lambda row: number(row.inside, 2), right=True),
         Column("outside", lambda row: number(row.outside, 2), right=True),
+        Column("peak", lambda row: number(row.peak, 2), right=True, optional=True),
         Column("probe set", lambda row: row.probe_set, optional=True),
     ),
     Translation: (

@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from celery import Celery
 
 from rosetta.errors import InvalidRequest, NotFound
-from rosetta.image_search import ImageMatch
+from rosetta.image_search import ImageAnswer, ImageMatch
 from rosetta.results import Job
 from service import jobs
 from service.database.schema import models, probe_sets, profiles
 from service.engine_version import ENGINE_VERSION
-from service.pictures.boxes import image_size, region_of
+from service.pictures.boxes import image_size, is_seen_whole, region_of
 from service.pictures.cache import maps_key
 from service.queries import names
 from service.queries.comparisons import not_mined
 from service.settings import Settings
-from service.uploads import check_image, uploaded_image
+from service.uploads import check_still, uploaded_image
 
 MOST_MODELS = 32
 KEPT = 200  # units of a model, and of all of them together: nobody reads further
@@ -38,6 +38,7 @@ class Look:
         probe_set: row of the one that activations are held against.
         digest: of the image.
         region: the box as shares of the square that networks see; None: all of it.
+        cut: whether the box reaches out of that square; what lies outside does not count.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Look:
     probe_set: sa.Row[Any]
     digest: str
     region: tuple[float, float, float, float] | None
+    cut: bool
 
 
 def look_at(
@@ -71,9 +73,10 @@ def look_at(
         InvalidRequest: when the image has several pictures, a box is none, or a model looks at no images.
     """
     path = uploaded_image(settings, image)
-    check_image(path, image[:12], still=True)
-    region = None if box is None else region_of(box, *image_size(path))
-    rows = _looking(conn, within)
+    check_still(path, image[:12])
+    size = image_size(path)
+    region = None if box is None else region_of(box, *size)
+    rows = looking(conn, within)
     probe_set = _probe_set(conn, rows, probe)
     mined = set(conn.scalars(sa.select(profiles.c.model_id).where(profiles.c.probe_set_id == probe_set.id)))
     chosen = [row for row in rows if row.id in mined]
@@ -83,7 +86,7 @@ def look_at(
         raise InvalidRequest(f"{len(chosen)} models are more than the {MOST_MODELS} that look at once: name one")
     asked = [image, region, probe_set.digest, [[row.id, row.weights_digest] for row in chosen], ENGINE_VERSION]
     key = f"look {hashlib.sha256(json.dumps(asked).encode()).hexdigest()}"
-    return Look(key, tuple(chosen), probe_set, image, region)
+    return Look(key, tuple(chosen), probe_set, image, region, cut=box is not None and not is_seen_whole(box, *size))
 
 
 def submit_look(engine: sa.Engine, celery: Celery, look: Look, *, again: bool = False) -> Job:
@@ -115,10 +118,21 @@ def submit_look(engine: sa.Engine, celery: Celery, look: Look, *, again: bool = 
         return jobs.get(connection, job_id)
 
 
-def matches_of(job: Job, top: int) -> list[ImageMatch]:
+def answer_of(look: Look, job: Job, top: int) -> ImageAnswer:
     """What a finished job found, the best first."""
-    found = (job.result or {})["matches"][:top]
-    return [ImageMatch(rank=rank, **match) for rank, match in enumerate(found, start=1)]
+    result = job.result or {}
+    left_out, notes = int(result["left_out"]), []
+    if look.cut:
+        notes.append("only the part of the box inside the central square counts, which is what networks see")
+    if left_out:
+        notes.append(f"{left_out:,} units were left out: their maps have one position, which has no inside")
+    return ImageAnswer(
+        items=tuple(ImageMatch(rank=rank, **match) for rank, match in enumerate(result["matches"][:top], start=1)),
+        probe_set=look.probe_set.name,
+        models=tuple(row.name for row in look.models),
+        left_out=left_out,
+        note="; ".join(notes) or None,
+    )
 
 
 def looked_key(image: str, size: int, source: str, weights_digest: str, layer: str) -> str:
@@ -134,8 +148,8 @@ def looked_key(image: str, size: int, source: str, weights_digest: str, layer: s
     return maps_key(f"{image} {size}", source, weights_digest, layer)
 
 
-def _looking(conn: sa.Connection, within: str | None) -> Sequence[sa.Row[Any]]:
-    """The models that look at images.
+def looking(conn: sa.Connection, within: str | None = None) -> Sequence[sa.Row[Any]]:
+    """The models that look at images, of some name or all.
 
     Raises:
         NotFound: when the name is unknown, or there is none.

@@ -26,6 +26,13 @@ def square_of(width: int, height: int) -> tuple[float, float, float]:
     return (width - side) / 2, (height - side) / 2, side
 
 
+def is_seen_whole(box: Sequence[float], width: int, height: int) -> bool:
+    """Whether a box lies in the central square as a whole."""
+    x, y, w, h = box
+    left, top, side = square_of(width, height)
+    return left <= x and x + w <= left + side and top <= y and y + h <= top + side
+
+
 def region_of(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
     """A box as shares of the central square: left, top, right, bottom in [0, 1].
 

@@ -45,7 +45,9 @@ def look(engine: sa.Engine, unit: int) -> None:
     claim = jobs.claim(engine, waiting, 0, uuid4(), 60.0)
     assert claim
     match = {"probe_set": "faces", "model": NET, "layer": "blocks.1", "channel": 3, "score": 2.5, "inside": 2.0}
-    with jobs.publish(engine, claim, {"matches": [{**match, "unit": unit, "outside": -0.5}]}):
+    with jobs.publish(
+        engine, claim, {"matches": [{**match, "unit": unit, "outside": -0.5, "peak": 4.0}], "left_out": 7}
+    ):
         pass
 
 

@@ -20,7 +20,7 @@ from workers.pipelines.inputs import MinedModel
 from workers.pipelines.passes import device_of
 from workers.probes import ImageProbes
 
-_NUMBERS = ("score", "inside", "outside")
+_NUMBERS = ("score", "inside", "outside", "peak")
 
 
 def run(context: Context) -> None:
@@ -31,28 +31,32 @@ def run(context: Context) -> None:
         NotFound: when a model or the probe set was removed meanwhile.
     """
     wanted, ids = context.parameters, context.payload["models"]
-    context.report(0, len(ids), "loading the models")
+    context.report(0, len(ids), "looking the image up")
     with context.engine.connect() as connection:
         probe_set = inputs.probe_row(connection, wanted["probe"])
-        models = inputs.load_models(context, connection, ids)
-        statistics = {model.id: _statistics(connection, probe_set.id, model.id) for model in models}
     region = tuple(wanted["region"]) if "region" in wanted else None
     digest, cache = wanted["image"], Cache(context.settings)
     probes = ImageProbes([uploaded_image(context.settings, digest)], probe_set.height)
     found: list[dict[str, Any]] = []
-    written = set()
-    for done, model in enumerate(models):
-        context.report(done, len(models), f"{model.name} looks")
+    written, left_out = set(), 0
+    for done, (number, name) in enumerate(zip(ids, wanted["models"], strict=True)):
+        context.report(done, len(ids), f"{name} looks")
+        with context.engine.connect() as connection:  # one network at a time: together they may not fit
+            (model,) = inputs.load_models(context, connection, [number])
+            statistics = _statistics(connection, probe_set.id, number)
         maps = _maps(probes, model, context.settings.device)
-        source, weights_digest = context.payload["sources"][str(model.id)]
+        source, weights_digest = context.payload["sources"][str(number)]
         for layer, values in maps.items():
             path = cache.maps_path(looked_key(digest, probe_set.height, source, weights_digest, layer), 0)
             cache.write_maps(path, values.numpy())
             written.add(path)
-        found += _ranked(model, maps, statistics[model.id], region)
+        best, without = _ranked(model, maps, statistics, region)
+        found += best
+        left_out += without
     cache.trim(keep=written)
     found.sort(key=lambda match: -match["score"])
-    with context.publish({"matches": [{"probe_set": probe_set.name, **match} for match in found[:KEPT]]}):
+    best = [{"probe_set": probe_set.name, **match} for match in found[:KEPT]]
+    with context.publish({"matches": best, "left_out": left_out}):
         pass
 
 
@@ -72,17 +76,19 @@ def _maps(probes: ImageProbes, model: MinedModel, device: str) -> dict[str, Tens
 
 def _ranked(
     model: MinedModel, maps: dict[str, Tensor], statistics: Tensor, region: tuple[float, ...] | None
-) -> list[dict[str, Any]]:
-    """The model's best units."""
-    parts, places, first = [], [], 0
+) -> tuple[list[dict[str, Any]], int]:
+    """The model's best units, and how many live ones have no inside."""
+    parts, places, first, left_out = [], [], 0, 0
     for layer in model.layout.layers:
         mean, std = statistics[:, first : first + layer.channels]
         parts.append(region_scores(maps[layer.name], mean, std, region))  # type: ignore[arg-type]
         places += [(layer.name, first + channel, channel) for channel in range(layer.channels)]
         first += layer.channels
-    score, inside, outside = (torch.cat([getattr(part, name) for part in parts]) for name in _NUMBERS)
-    order = score.nan_to_num(-torch.inf).argsort(descending=True)[:KEPT].tolist()
-    return [
+        if region is not None and layer.height * layer.width == 1:
+            left_out += int((std > 0).sum())
+    score, inside, outside, peak = (torch.cat([getattr(part, name) for part in parts]) for name in _NUMBERS)
+    order = score.nan_to_num(-torch.inf).argsort(descending=True, stable=True)[:KEPT].tolist()
+    best = [
         {
             "model": model.name,
             "layer": places[unit][0],
@@ -91,10 +97,12 @@ def _ranked(
             "score": float(score[unit]),
             "inside": float(inside[unit]),
             "outside": None if region is None else float(outside[unit]),
+            "peak": float(peak[unit]),
         }
         for unit in order
         if not score[unit].isnan()
     ]
+    return best, left_out
 
 
 def _statistics(connection: sa.Connection, probe_set_id: int, model_id: int) -> Tensor:

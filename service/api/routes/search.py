@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from rosetta.addresses import parse_address, parse_unit
-from rosetta.image_search import ImageMatch
+from rosetta.errors import InvalidRequest
+from rosetta.image_search import ImageAnswer
 from rosetta.results import Page, SketchMatch
 from rosetta.text_search import TextAnswer
 from service import jobs
@@ -23,7 +24,7 @@ from service.pictures.cache import Cache
 from service.pictures.reading import read_image
 from service.queries import search
 from service.queries.exemplars import MeasuredUnit, measured_unit
-from service.submit_look import Look, look_at, looked_key, matches_of, submit_look
+from service.submit_look import KEPT, Look, answer_of, look_at, looked_key, submit_look
 from service.uploads import check_digest, uploaded_image
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -35,7 +36,7 @@ _FILES = {200: {"description": "The picture", "content": {"image/webp": {}, "ima
 
 @router.post(
     "/search",
-    response_model=Page[SketchMatch] | TextAnswer | Page[ImageMatch],
+    response_model=Page[SketchMatch] | TextAnswer | ImageAnswer,
     summary="The nearest of a unit, what a text finds, or what answers to an image",
 )
 async def search_anything(request: Request, body: Search) -> Response:
@@ -48,7 +49,7 @@ async def search_anything(request: Request, body: Search) -> Response:
     """
     state = state_of(request)
     if body.image is not None:
-        return respond(Page(items=tuple(await _by_image(state, body))))
+        return respond(await _by_image(state, body))
     if body.text is not None:
         options = {"image_text": body.image_text, "within": body.within, "probe": body.probe}
         return respond(await find_by_text(state, body.text, **options, top=body.top))
@@ -61,7 +62,10 @@ def _by_unit(state: State, body: Search) -> list[SketchMatch]:
         return search.near_unit(conn, model, unit, neighbour=body.within, probe=body.probe, top=body.top)
 
 
-async def _by_image(state: State, body: Search) -> list[ImageMatch]:
+async def _by_image(state: State, body: Search) -> ImageAnswer:
+    if body.top > KEPT:
+        raise InvalidRequest(f"top is at most {KEPT} of an image, not {body.top}", top=body.top)
+
     def ask() -> Look:
         with state.reading.connect() as conn:
             return look_at(conn, state.settings, body.image or "", box=body.box, within=body.within, probe=body.probe)
@@ -69,7 +73,7 @@ async def _by_image(state: State, body: Search) -> list[ImageMatch]:
     return await find_by_image(state, await run_in_threadpool(ask), body.top)
 
 
-async def find_by_image(state: State, look: Look, top: int) -> list[ImageMatch]:
+async def find_by_image(state: State, look: Look, top: int) -> ImageAnswer:
     """The units that answer to an image, the best first; waits for a worker where it was not looked at yet.
 
     Raises:
@@ -77,10 +81,10 @@ async def find_by_image(state: State, look: Look, top: int) -> list[ImageMatch]:
         Unavailable: when no worker is at work, or it takes longer than a request waits.
     """
 
-    def read() -> list[ImageMatch] | None:
+    def read() -> ImageAnswer | None:
         with state.reading.connect() as conn:
             done = jobs.finished(conn, look.key)
-        return None if done is None else matches_of(done, top)
+        return None if done is None else answer_of(look, done, top)
 
     what = f"what answers to image {look.digest[:12]}"
     return await made(state, what, read, lambda: submit_look(state.engine, state.celery, look))

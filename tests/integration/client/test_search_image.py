@@ -15,7 +15,7 @@ from service.database import schema
 from tests.integration.api.zoo import GAN, NET
 
 MATCH = {"probe_set": "faces", "model": NET, "layer": "blocks.1", "channel": 3, "unit": 3}
-MATCH |= {"score": 2.5, "inside": 2.0, "outside": -0.5}
+MATCH |= {"score": 2.5, "inside": 2.0, "outside": -0.5, "peak": 4.0}
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def worker(engine, service_url, monkeypatch):
                 numbers = list(waiting)
             for number in numbers:
                 if claim := jobs.claim(engine, number, 0, uuid4(), 60.0):
-                    with jobs.publish(engine, claim, {"matches": [MATCH, {**MATCH, "unit": 2, "outside": None}]}):
+                    with jobs.publish(
+                        engine, claim, {"matches": [MATCH, {**MATCH, "unit": 2, "outside": None}], "left_out": 7}
+                    ):
                         pass
 
     thread = threading.Thread(target=work)
@@ -56,6 +58,8 @@ def test_of_a_file_bytes_or_a_picture(client: Client, picture, tmp_path):
         assert [(row.rank, row.model, row.unit, row.score) for row in rows] == [(1, NET, 3, 2.5), (2, NET, 2, 2.5)]
     assert list(client.search(image=path, top=1)) == list(found[0][:1])
     assert "blocks.1:3" in found[0]._repr_html_()
+    assert (found[0].left_out, found[0].models, found[0].probe_set) == (7, (NET,), "photos")
+    assert "7 units were left out" in found[0][:1]._repr_html_()
 
 
 def test_refused(client: Client, picture, tmp_path):
@@ -81,7 +85,8 @@ def test_on_the_command_line(rosetta, picture, tmp_path):
     path = tmp_path / "me.png"
     picture.save(path)
     ran = rosetta("search", "--image", str(path), "--box", "10,10,20,20")
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0
+    assert "7 units were left out" in ran.err
     for text in (f"{NET} 3 (blocks.1:3)", "2.50", "-0.50", "inside"):
         assert text in ran.out
     assert "inside" not in rosetta("search", "--image", str(path)).out

@@ -17,9 +17,9 @@ from service.database import schema
 from service.pictures.reading import read_image
 from service.queries.probes import add_generator_probe
 from service.submit import submit_mine
-from service.submit_look import look_at, matches_of, submit_look
+from service.submit_look import answer_of, look_at, submit_look
 from service.submit_register import submit_register
-from service.uploads import image_path
+from service.uploads import query_path
 from workers.probes import preprocess
 from workers.zoo import registry
 
@@ -53,7 +53,7 @@ BOX = (150.0, 50.0, 60.0, 60.0)
 @pytest.fixture(scope="module")
 def sent(settings, picture):
     digest = hashlib.sha256(picture).hexdigest()
-    path = image_path(settings, digest)
+    path = query_path(settings, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(picture)
     return digest
@@ -67,7 +67,7 @@ def ask(engine, settings, image, **options):
 def expected(engine, settings, sent, name, region):
     """Score of every unit of a network by number, cell by cell, as region_scores' own test does it for one map."""
     network = registry.load(f"demo:{name}")
-    pixels = torch.from_numpy(read_image(image_path(settings, sent), 64).copy()).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(read_image(query_path(settings, sent), 64).copy()).permute(2, 0, 1)[None].float() / 255
     maps = {}
     with torch.inference_mode():
         handles = [
@@ -103,7 +103,7 @@ def test_units_rank_by_the_box(engine, settings, celery, worker, zoo, sent):
     look = ask(engine, settings, sent, box=BOX, within=AGE)
     assert look.region == (0.5, 0.25, 0.8, 0.55)
     job = worker(submit_look(engine, celery, look))
-    found = matches_of(job, 50)
+    found = answer_of(look, job, 50).items
     scores = expected(engine, settings, sent, AGE, look.region)
     best = sorted((score, unit) for unit, score in scores.items() if score is not None)[::-1]
     assert found[0].unit == best[0][1]
@@ -120,7 +120,7 @@ def test_units_rank_by_the_box(engine, settings, celery, worker, zoo, sent):
 def test_every_network_that_looks_where_none_is_named(engine, settings, celery, worker, zoo, sent):
     look = ask(engine, settings, sent)
     assert [row.name for row in look.models] == [AGE, MOBILE]
-    found = matches_of(worker(submit_look(engine, celery, look)), 200)
+    found = answer_of(look, worker(submit_look(engine, celery, look)), 200).items
     assert {match.model for match in found} == {AGE, MOBILE}
     assert all(match.outside is None and match.score == match.inside for match in found)
 
