@@ -104,9 +104,8 @@ def watch(request: Request, job: JobId) -> Response:
         workers = workers_at_work(conn)
     if found.kind not in ("invert", "edit"):
         return RedirectResponse(f"/jobs/{job}", 303)
-    made = (found.result or {}).get("translation")
-    if found.state == "done" and made is not None:
-        return RedirectResponse(f"/translations/{made}", 303)
+    if found.state == "done" and found.result:
+        return RedirectResponse(f"/translations/{found.result['translation']}", 303)
     shown = preview_path(state.settings, job).is_file()
     return render(request, "steering_job", job=found, workers=workers, shown=shown)
 
