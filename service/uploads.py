@@ -142,13 +142,14 @@ class Upload:
         with _disk_errors():
             self._file.write(chunk)
 
-    def finish(self, target: Path, *, image: bool = False, still: bool = False) -> int:
+    def finish(self, target: Path, *, image: bool = False, still: bool = False, name: str | None = None) -> int:
         """Moves the file to its place, and returns its size in bytes.
 
         Args:
             target: its place.
             image: whether it has to be an image that Pillow decodes.
             still: whether it has to be one that does not move.
+            name: what errors call the image; None: its digest.
 
         Raises:
             InvalidRequest: when the bytes are not those of the digest, or no image where one is due.
@@ -164,7 +165,7 @@ class Upload:
         with _disk_errors():
             self._file.flush()
         if image:
-            check_image(self._path, self.digest, still=still)
+            check_image(self._path, name or self.digest, still=still)
         with _disk_errors():
             os.fsync(self._file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)

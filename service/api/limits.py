@@ -27,23 +27,27 @@ class Limits:
         if scope["type"] != "http" or scope["method"] == "PUT":
             await self._app(scope, receive, send)
             return
-        largest = self._largest(scope["path"])
+        path = scope["path"]
+        largest = self._largest(path)
+        announced = Headers(scope=scope).get("content-length", "0")
+        at_once = announced.isdigit() and int(announced) > largest
+        if at_once and path.startswith("/v1/"):
+            response = failure_response(_too_large(largest), scope["state"]["request_id"])
+            await response(scope, receive, send)
+            return
         size = 0
 
         async def counted() -> Message:
             nonlocal size
+            if at_once:  # the page says so
+                raise _too_large(largest)
             message = await receive()
             size += len(message.get("body", b""))
             if size > largest:
                 raise _too_large(largest)
             return message
 
-        announced = Headers(scope=scope).get("content-length", "0")
-        if not announced.isdigit() or int(announced) <= largest:
-            await self._app(scope, counted, send)
-            return
-        response = failure_response(_too_large(largest), scope["state"]["request_id"])
-        await response(scope, receive, send)
+        await self._app(scope, counted, send)
 
     def _largest(self, path: str) -> int:
         if path == "/search" or path.startswith("/translations"):

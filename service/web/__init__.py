@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from rosetta.errors import RosettaError
 from service.api import failures
 from service.web import (
     assets,
@@ -51,6 +52,9 @@ def install(app: FastAPI) -> None:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code == 404 and pages.wants_page(request):
-        return pages.unknown(request)
+    if pages.wants_page(request):
+        if error.status_code == 404:
+            return pages.unknown(request)
+        if isinstance(error.__cause__, RosettaError):  # raised while FastAPI read a form
+            return pages.problem(request, error.__cause__)
     return await failures.http_error(request, error)

@@ -28,6 +28,7 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 _TOP = 12
 _EXEMPLARS = 4
 _PIECE = 2**20
+_LONGEST = 80  # of a file's name
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def taken(state: State, image: UploadFile | None) -> str:
     with uploads.Upload(state.settings, digest, state.settings.max_image_bytes) as upload:
         while piece := image.file.read(_PIECE):
             upload.write(piece)
-        upload.finish(uploads.query_path(state.settings, digest), image=True, still=True)
+        upload.finish(
+            uploads.query_path(state.settings, digest), image=True, still=True, name=image.filename[:_LONGEST]
+        )
     return digest
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import os
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -65,7 +67,62 @@ def test_refused_and_nothing_stays(small, name):
     assert files(settings) == []
 
 
+@pytest.mark.parametrize("name", BAD)
+def test_refused_of_a_form_with_a_page_and_nothing_stays(small, name):
+    http, settings = small
+    content, status, message = BAD[name]
+    page = http.post("/search", files={"image": ("<me>.png", content)}, headers={"accept": "text/html"})
+    assert page.status_code == status
+    assert page.headers["content-type"].startswith("text/html")
+    assert message in page.text
+    assert status == 413 or "image &lt;me&gt;.png " in page.text
+    assert files(settings) == []
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_form_that_is_far_too_large_is_a_page_too(small, announced):
+    http, settings = small
+    start = b'--x\r\nContent-Disposition: form-data; name="image"; filename="me.png"\r\n\r\n'
+    body = start + bytes(200_000 + 2**21) + b"\r\n--x--\r\n"
+    headers = {"accept": "text/html", "content-type": "multipart/form-data; boundary=x"}
+    page = http.post("/search", content=body if announced else iter([body[: 2**20], body[2**20 :]]), headers=headers)
+    assert page.status_code == 413
+    assert "the body is larger than the" in page.text
+    assert 'role="alert"' in page.text
+    assert files(settings) == []
+
+
+def test_a_form_of_another_site_is_refused(small):
+    http, settings = small
+    sent = {"files": {"image": ("me.png", PNG)}, "follow_redirects": False}
+    for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "http://elsewhere.example"}):
+        assert http.post("/search", headers=headers, **sent).status_code == 401
+        assert files(settings) == []
+    answer = http.post("/search", headers={"sec-fetch-site": "same-origin"}, **sent)
+    digest = hashlib.sha256(PNG).hexdigest()
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/search?image={digest}")
+    assert [path.name for path in files(settings)] == [digest]
+
+
+def test_a_form_without_an_image_says_so(small):
+    http, _ = small
+    page = http.post("/search", data={"q": "x"})
+    assert (page.status_code, "no image was chosen" in page.text) == (422, True)
+
+
+def deep_png():
+    """A PNG of 16 bits a channel, which Pillow reads and does not write: 20 x 10 pixels of one colour."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + struct.pack(">3H", *(257 * value for value in (10, 200, 90))) * 20
+    head = struct.pack(">IIBBBBB", 20, 10, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(row * 10)) + chunk(b"IEND", b"")
+
+
 ODD = {
+    "16 bits in colour": deep_png(),
     "CMYK": encoded(GREY.convert("CMYK"), "JPEG", quality=95),
     "16 bits a channel": encoded(Image.fromarray(np.full((10, 20), 40_000, np.uint16)), "PNG"),
     "transparent": encoded(Image.new("RGBA", (20, 10), (0, 0, 0, 0)), "PNG"),
@@ -74,6 +131,7 @@ ODD = {
     ),
 }
 SEEN = {
+    "16 bits in colour": (10, 200, 90),
     "CMYK": (10, 200, 90),
     "16 bits a channel": (156, 156, 156),
     "transparent": (255,) * 3,
