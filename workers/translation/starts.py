@@ -12,6 +12,9 @@ from workers.translation.coordinates import Coordinates
 from workers.translation.objective import Objective
 from workers.zoo.base import Latents
 
+# Draws in one pass: so many, and so many pixels. It decides how sums round, so it is fixed.
+MOST, PIXELS = 64, 2**20
+
 Start = tuple[Tensor, Tensor | None, int]  # v float32 [*shape], class int64 [], and its number
 
 
@@ -30,15 +33,17 @@ class DrawnStarts:
     searches the class.
     """
 
-    def __init__(self, objective: Objective, coordinates: Coordinates, draws: int, at_once: int = 64) -> None:
+    def __init__(self, objective: Objective, coordinates: Coordinates, draws: int) -> None:
         """Draw and rank.
 
         Args:
             objective: of N images.
             coordinates: to draw in.
             draws: how many, K.
-            at_once: in one pass.
         """
+        space = coordinates.network.latents
+        assert space is not None
+        at_once = max(1, min(MOST, PIXELS // (space.height * space.width)))
         v, classes, losses = [], [], []
         for start in range(0, draws, at_once):
             drawn, of = coordinates.draw(range(start, min(draws, start + at_once)))
