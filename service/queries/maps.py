@@ -140,6 +140,13 @@ def members_on(about: MapVersion, points: Points, concept: Concept) -> npt.NDArr
     return np.isin(points.model.astype(np.int64) << 32 | points.unit, members)
 
 
+def has_point(conn: sa.Connection, map_id: int, model_id: int, unit: int) -> bool:
+    """Whether a unit is on a map; a dead one is not."""
+    columns = unit_map_points.c
+    here = sa.select(columns.unit).where(columns.map_id == map_id, columns.model_id == model_id, columns.unit == unit)
+    return conn.execute(here).first() is not None
+
+
 def latest_job(conn: sa.Connection, probe: str) -> Job | None:
     """The newest job that makes a map of the probe set."""
     newest = sa.select(sa.func.max(jobs_table.c.id)).where(
