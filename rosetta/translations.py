@@ -14,9 +14,9 @@ from rosetta.results import Shown
 class TranslationImage(Shown):
     """An image that a generator was steered to.
 
-    `reference`: what it was to become. `correlation`: the weighted mean r that the steering units reached. `psnr` (dB)
-    and `ssim`: how alike it is to that image; null of an edit, whose target is no image. `lpips`: where its weights
-    were there. `start`: which of the starts was kept. `losses`: of that one, by step.
+    `reference`: what it was to become. `correlation`: the weighted mean r that the steering units reached; null where
+    no loss was finite. `psnr` (dB) and `ssim`: how alike it is to that image; null of an edit, whose target is no
+    image. `lpips`: where its weights were there. `start`: which of the starts was kept. `losses`: of that one, by step.
     """
 
     position: int
@@ -24,7 +24,7 @@ class TranslationImage(Shown):
     space: Literal["z", "w", "w+"]
     class_index: int | None
     start: int
-    correlation: float
+    correlation: float | None
     psnr: float | None
     ssim: float | None
     lpips: float | None

@@ -50,12 +50,17 @@ def run(context: Context) -> None:
         inversion, targets = steering.begin(chunk)
         if (state := checkpoint.state) is not None:
             inversion.restore(state)
-        try:
-            rows.append(_finish(context, recipe, steering, checkpoint, chunk, inversion, targets))
-        except InvalidRequest:
-            checkpoint.remove()
-            raise
+        rows.append(_finish(context, recipe, steering, checkpoint, chunk, inversion, targets))
     found = [row for part in rows for row in part]
+    if lost := [row["position"] for row in found if row["metrics"].get("failed")]:
+        with context.engine.begin() as connection:
+            kept = _store(connection, context, recipe, probe_set.id, found)
+        checkpoint.remove()
+        raise InvalidRequest(
+            f"image {lost[0]}: the losses of every start were not finite; translation {kept} keeps the best until "
+            "then: ask for a lower rate, or other pairs of units",
+            translation=kept,
+        )
     outcome: dict[str, Any] = {"images": len(found)}
     with context.publish(outcome) as connection:
         outcome["translation"] = _store(connection, context, recipe, probe_set.id, found)
@@ -84,11 +89,6 @@ def _finish(
         )
 
     found = inversion.run(watch)
-    if found.failed.any():
-        worst = chunk[int(found.failed.int().argmax())]
-        raise InvalidRequest(
-            f"image {worst}: the losses of every start were not finite; ask for a lower rate, or other pairs of units"
-        )
     pixels = found.images.mul(255).round().clamp(0, 255).byte()
     seen = pixels.float() / 255
     plain = recipe.kind == "inversion"
@@ -97,6 +97,7 @@ def _finish(
     for place, position in enumerate(chunk):
         row = slice(place, place + 1)
         metrics = {"correlation": float(found.correlation[place]), "loss": float(found.loss[place])}
+        metrics |= {"failed": 1.0} if found.failed[place] else {}
         if plain:
             metrics |= {
                 "psnr": float(psnr(seen[row], targets[row])),
@@ -117,7 +118,7 @@ def _finish(
                 "class_index": None if found.latents.classes is None else int(found.latents.classes[place]),
                 "start": int(found.start[place]),
                 "metrics": {name: value for name, value in metrics.items() if np.isfinite(value)},
-                "losses": found.losses[:, place].tolist(),
+                "losses": found.losses[:, place].nan_to_num(0, 0, 0).tolist(),
             }
         )
     checkpoint.finish_chunk(rows)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from service.submit_translation import preview_path, submit_recipe
 from workers import tasks
 from workers.pipelines import checkpoints
 from workers.translation.inversion import Inversion
+from workers.translation.objective import Objective
 from workers.zoo import registry
 from workers.zoo.base import Latents
 
@@ -200,16 +202,29 @@ def test_an_edit_of_a_concept_is_one_of_its_units(engine, inverted, change):
     assert recipe.edits[0]["units"] == (f"{GAN}/{pair.layer}:{pair.channel}",)
 
 
-def test_losses_that_are_not_finite_fail_with_the_reason(engine, celery, worker, ask, monkeypatch):
-    def nowhere(self):
-        self._dead[:] = True
-        self._losses[:] = float("nan")
-        self.step = self.search.steps
+def test_losses_that_are_not_finite_fail_with_the_reason_and_the_best_is_kept(
+    engine, settings, celery, worker, ask, monkeypatch
+):
+    """From the fifth step on everything is NaN, whatever the start."""
+    losses = Objective.losses
 
-    monkeypatch.setattr(Inversion, "advance", nowhere)
-    job = submit_recipe(engine, celery, ask(seed=11))
-    with pytest.raises(AssertionError, match="not finite; ask for a lower rate"):
+    def lost(self, latents):
+        lost.calls += 1
+        loss, correlation = losses(self, latents)
+        return (loss * torch.nan, correlation) if lost.calls > 4 else (loss, correlation)
+
+    lost.calls = 0
+    monkeypatch.setattr(Objective, "losses", lost)
+    job = submit_recipe(engine, celery, ask(seed=11, optimiser=replace(FEW, draws=2)))
+    with pytest.raises(AssertionError, match=r"not finite; translation \d+ keeps the best until then: ask for a lower"):
         worker(job)
+    with engine.connect() as connection:
+        (kept,) = connection.scalars(sa.select(schema.translations.c.id).where(schema.translations.c.job_id == job.id))
+    found, latents = read(engine, kept)
+    assert np.isfinite(latents).all()
+    assert all(0 < item.correlation < 1 and np.isfinite(item.losses).all() for item in found.items)
+    assert picture(engine, kept, 0).std() > 0
+    assert not list(settings.checkpoints_dir.glob(f"{job.id}.*"))
 
 
 def test_over_http(engine, settings, worker, inverted):
