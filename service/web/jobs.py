@@ -27,7 +27,7 @@ def refuse_other_sites(request: Request) -> None:
 
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-UNASKED: tuple[JobKind, ...] = ("pictures",)  # jobs of these kinds come of looking at pages, and are many
+UNASKED: tuple[JobKind, ...] = ("pictures", "embed_text")  # jobs of these kinds come of looking at pages, and are many
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 
 

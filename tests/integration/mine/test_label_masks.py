@@ -1,5 +1,6 @@
 """Labels by overlap with masks, end to end: a client sends masks, a worker looks, labels come back."""
 
+import asyncio
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from rosetta import Client, InvalidRequest, JobFailed, NotFound, cli
+from rosetta import AsyncClient, Client, InvalidRequest, JobFailed, NotFound, cli
 from service import jobs
 from service.pictures.masks import read_mask
 from service.submit import submit_mine
@@ -265,6 +266,22 @@ def test_the_command_line(client, settings, masked, monkeypatch, capsys, tmp_pat
     assert {label.text for label in client.labels(kind="mask", model="brain")} == {"hat"}
     assert cli.run(["labels", "find", "--probe", "faces", "--masks", "--words", "/dev/null"]) == 1
     assert "0 words to choose from" in capsys.readouterr().err
+
+
+def test_with_an_event_loop(client, masked, folders):
+    async def ask():
+        async with AsyncClient(client.url) as asking:
+            before = await asking.masks("photos")
+            after = await asking.add_masks("photos", folders[1], progress=False)
+            job = await asking.find_labels("photos", by="mask", words=["hat"], models=["brain"])
+            await job.cancel()
+            with pytest.raises(NotFound):
+                await asking.remove_masks("photos", "sky")
+            return before, after, job.last_seen
+
+    before, after, job = asyncio.run(ask())
+    assert list(before) == list(after) == list(masked)
+    assert (job.kind, job.parameters["models"], job.parameters["words"]) == ("label_masks", ["brain"], ["hat"])
 
 
 def test_any_kind_of_png_is_read(tmp_path):
