@@ -125,7 +125,9 @@ def edit(
         check_edit(one, frame)
     latents = translations.read_latents(conn, translation)[chosen]
     classes = [made.items[position].class_index for position in chosen]
-    wanted = optimiser or replace(base.optimiser, starts=1, draws=1, pixel=0.0, perceptual=0.0)
+    # A change of units keeps the rest of the picture, which is all that holds the latent.
+    prior = 0.0 if all(isinstance(one, ChangeUnit) for one in edits) else base.optimiser.prior
+    wanted = optimiser or replace(base.optimiser, starts=1, draws=1, pixel=0.0, perceptual=0.0, prior=prior)
     check_optimiser(wanted)
     return replace(
         base,
@@ -178,7 +180,7 @@ def _pairs(
                 pair.neighbour_mean,
                 pair.neighbour_std,
                 pair.neighbour_minimum,
-                pair.correlation,
+                pair.correlation**2,
             )
             for pair in pairs
             if pair.correlation > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -25,6 +25,7 @@ from workers.pipelines.context import Context
 from workers.probes import GeneratorProbes
 from workers.translation import edits
 from workers.translation.coordinates import Coordinates
+from workers.translation.identity import elsewhere
 from workers.translation.inversion import Inversion
 from workers.translation.objective import ImageTerm, Objective
 from workers.translation.responses import make
@@ -38,6 +39,7 @@ _AT_ONCE = 64  # images of so many pixels; of larger ones fewer, as each takes m
 _PIXELS = 64 * 64 * 64
 # Part of all weights that a changed unit gets: else one pair among hundreds would be overruled by the others.
 _SHARE = 0.5
+_STAYS = 100.0  # weight of the picture where no changed unit fires
 
 
 def chunks(images: int, frame: Frame) -> list[range]:
@@ -76,14 +78,15 @@ class Steering:
             with torch.inference_mode():
                 images = make(self._generator, start.to(self._device))[0].cpu()
         targets = self._targets(images)
-        for step in recipe.edits:
-            targets = self._edited(targets, edit_of(step))
-        wanted = recipe.optimiser
+        wanted, steps = recipe.optimiser, [edit_of(step) for step in recipe.edits]
+        kept = self._kept(targets, images, steps)
+        for step in steps:
+            targets = self._edited(targets, step)
         terms = [ImageTerm(images.to(self._device), wanted.pixel)] if wanted.pixel > 0 else []
         if wanted.perceptual > 0:
             distance = perceptual.load(self._context.settings, self._device)
             terms.append(ImageTerm(images.to(self._device), wanted.perceptual, distance))
-        objective = Objective(self._generator, targets, terms, self._device)
+        objective = Objective(self._generator, targets, [*terms, *kept], self._device)
         coordinates = Coordinates(
             self._generator,
             recipe.space,
@@ -138,16 +141,34 @@ class Steering:
             case ChangeUnit():
                 return self._changed(targets, edit)
 
-    def _changed(self, targets: list[Targets], edit: ChangeUnit) -> list[Targets]:
-        """The targets with some units raised, lowered or removed, in the models that have pairs with them."""
-        wanted, changed = set(edit.units), []
-        names = [model.name for model, pairs in zip(self._recipe.models, self._pairs, strict=True) if pairs]
-        for name, one in zip(names, targets, strict=True):
+    def _kept(self, targets: list[Targets], images: Tensor, steps: Sequence[Edit]) -> list[ImageTerm]:
+        """Where only units change, the picture that is to stay: all of it where none of them fires."""
+        if not steps or not all(isinstance(step, ChangeUnit) for step in steps):
+            return []
+        where = torch.ones(len(images), 1, *self.frame, device=self._device)
+        for step in steps:
+            assert isinstance(step, ChangeUnit)
+            for one, chosen in zip(targets, self._chosen(step), strict=True):
+                where = torch.minimum(where, elsewhere(one, self.frame, chosen, step.box))
+        return [ImageTerm(images.to(self._device), _STAYS, where=where)]
 
-            def chosen(pair: Pair, name: str = name) -> bool:
-                own = f"{self._recipe.generator.name}/{pair.generator.layer}:{pair.generator.channel}"
+    def _chosen(self, edit: ChangeUnit) -> list[Callable[[Pair], bool]]:
+        """For each model that has pairs, which of these an edit is about."""
+        wanted, generator = set(edit.units), self._recipe.generator.name
+
+        def of(name: str) -> Callable[[Pair], bool]:
+            def chosen(pair: Pair) -> bool:
+                own = f"{generator}/{pair.generator.layer}:{pair.generator.channel}"
                 return own in wanted or f"{name}/{pair.model.layer}:{pair.model.channel}" in wanted
 
+            return chosen
+
+        return [of(model.name) for model, pairs in zip(self._recipe.models, self._pairs, strict=True) if pairs]
+
+    def _changed(self, targets: list[Targets], edit: ChangeUnit) -> list[Targets]:
+        """The targets with some units raised, lowered or removed, in the models that have pairs with them."""
+        changed = []
+        for one, chosen in zip(targets, self._chosen(edit), strict=True):
             if any(chosen(pair) for layer in one.layers for pair in layer.pairs):
                 one = edits.change_units(
                     one, self.frame, chosen, edit.action, amount=edit.amount, box=edit.box, share=_SHARE

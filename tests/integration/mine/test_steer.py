@@ -105,7 +105,7 @@ def test_an_inversion_is_stored_with_all_that_makes_it_again(engine, settings, i
     recipe = Recipe.from_json(json.loads(json.dumps(found.recipe)))
     assert len(recipe.pairs) == found.pairs
     assert {pair.layer for pair in recipe.pairs} <= {"main.2", "main.5", "main.8", "main.11"}
-    assert all(pair.weight >= ANY.min_correlation and pair.std > 0 < pair.model_std for pair in recipe.pairs)
+    assert all(pair.weight >= ANY.min_correlation**2 and pair.std > 0 < pair.model_std for pair in recipe.pairs)
 
 
 def test_the_same_recipe_gives_the_same_bits(engine, worker, celery, inverted):
@@ -177,6 +177,18 @@ def test_every_kind_of_edit(engine, worker, celery, inverted, change):
     kinds = [edit["kind"] for edit in again.recipe["edits"]]
     assert kinds == ["copy-paste", "copy-paste", "unit", "unit", "align"]
     assert again.recipe["edits"][2]["units"] == [f"{GAN}/{pair.layer}:{pair.channel}"]
+
+
+def test_a_change_of_units_keeps_the_picture_elsewhere(engine, worker, celery, inverted, change):
+    found, _ = read(engine, inverted)
+    pair = max(Recipe.from_json(found.recipe).pairs, key=lambda one: one.weight)
+    edit = ChangeUnit("raise", unit=f"{AGE}/{pair.model_layer}:{pair.model_channel}", box=(0, 0, 24, 24), amount=4)
+    recipe = change(inverted, edit)
+    assert (recipe.optimiser.prior, change(inverted, Shift(1, 0)).optimiser.prior) == (0, FEW.prior)
+    made = worker(submit_recipe(engine, celery, recipe)).result["translation"]
+    for position in range(2):
+        difference = np.abs(picture(engine, made, position).astype(int) - picture(engine, inverted, position)).mean(2)
+        assert difference[32:, 32:].mean() < 12
 
 
 def test_an_edit_of_a_concept_is_one_of_its_units(engine, inverted, change):
