@@ -39,6 +39,8 @@ PIPELINES = {
     "invert": "workers.pipelines.steer",
     "edit": "workers.pipelines.steer",
     "intervene": "workers.pipelines.intervene",
+    "directions": "workers.pipelines.directions",
+    "walk": "workers.pipelines.walk",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

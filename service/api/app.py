@@ -20,6 +20,7 @@ from service.api.readiness import Stock
 from service.api.routes import (
     concepts,
     dictionary,
+    directions,
     effects,
     grids,
     health,
@@ -40,6 +41,7 @@ from service.api.routes import uploads as upload_routes
 from service.api.routes.common import refuse_unknown_parameters
 from service.api.state import open_state
 from service.settings import Settings
+from service.web.warming import warm_up
 
 _DESCRIPTION = """Ask what neural networks have in common: which units of different networks respond alike.
 
@@ -82,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
         jobs,
         concepts,
         dictionary,
+        directions,
         effects,
         maps,
         questions,
@@ -110,10 +113,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with open_state(settings) as state:
         app.state.rosetta = state
         sweeping = asyncio.create_task(_sweep(settings))
+        stop = asyncio.Event()
+        app.state.warming = asyncio.create_task(warm_up(app, next(iter(settings.api_keys), None), stop))
         try:
             yield
         finally:
             sweeping.cancel()
+            stop.set()
+            await asyncio.wait({app.state.warming})  # what it has begun needs the state
             app.state.rosetta = None
 
 

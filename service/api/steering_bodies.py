@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rosetta.edits import Align, ChangeUnit, CopyPaste, ImageReference, PairChoice, Shift, Zoom
 from rosetta.interventions import Action
 from rosetta.recipes import Optimiser
-from service import submit_effects
+from service import submit_directions, submit_effects
 from service.queries.matched_pairs import Q_VALUE
 from service.recipes import Space
 
@@ -65,3 +65,18 @@ class Intervene(_Body):
     latents: int = Field(submit_effects.LATENTS, description="images that are changed; 64 or more for a verdict")
     controls: int = Field(submit_effects.CONTROLS, description="random other units of each layer, at most")
     seed: int | None = Field(None, description="of the latents; else the probe set's + 1")
+
+
+class FindDirections(_Body):
+    """Directions of a generator's latents along which most changes."""
+
+    generator: str = Field(examples=["dcgan-faces"])
+    layer: str | None = Field(None, description="whose activations change most; else w, or the first layer's")
+    models: list[str] | None = Field(None, description="whose units are watched; else all that share units with it")
+    probe: str | None = Field(None, description="its statistics and concepts say what moves; else the newest")
+    axes: int = Field(submit_directions.AXES, description="how many")
+    samples: int | None = Field(None, description="to find them from; else ten a number of a latent, 2,000 at least")
+    latents: int = Field(submit_directions.LATENTS, description="from where the movements are measured")
+    controls: int = Field(submit_directions.CONTROLS, description="random directions beside them")
+    class_index: int | None = Field(None, description="else, of a generator with classes, each sample draws its own")
+    seed: int = 0

@@ -47,6 +47,10 @@ class Cache:
         """The file of one layer's maps on an image; see `maps_key`."""
         return self.folder / "maps" / maps_key / f"{position}.npy"
 
+    def walk_path(self, key: str) -> Path:
+        """The file of the images along a direction, side by side, PNG."""
+        return self.folder / "walks" / f"{key}.png"
+
     def read_image(self, path: Path) -> npt.NDArray[np.uint8] | None:
         """The image uint8 [H, W, 3]; None when it is not there."""
         try:
@@ -66,6 +70,15 @@ class Cache:
             return None
         record = records[channel]
         return np.asarray(record["scale"] * record["map"].astype(np.float32), np.float32)
+
+    def read_maps(self, path: Path) -> npt.NDArray[np.float32] | None:
+        """The maps float32 [C, H, W] of all channels; None when the file is not there."""
+        try:
+            records = np.load(path, allow_pickle=False)
+            os.utime(path)
+        except FileNotFoundError:
+            return None
+        return np.asarray(records["scale"][:, None, None] * records["map"].astype(np.float32), np.float32)
 
     def write_image(self, path: Path, pixels: npt.NDArray[np.uint8]) -> None:
         """Writes an image uint8 [H, W, 3]."""

@@ -37,6 +37,12 @@ _environment.globals.update(version=version("rosetta-neurons"), asset=assets.url
 _environment.filters.update(formats.FILTERS)
 
 
+def compile_templates() -> None:
+    """Returns when every template is compiled, as the first page of each would do."""
+    for name in _environment.list_templates(extensions=["html"]):
+        _environment.get_template(name)
+
+
 def render(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
     """The page of a template.
 

@@ -47,6 +47,7 @@ def invert(request: Request, sent: Sent, image: Upload = None) -> Response:
     """Has a generator make an image, and shows how it does; or the form again, with what is wrong."""
     state, fields = state_of(request), _fields(sent)
     chosen = [str(name) for name in sent.getlist("model")]
+    everyone = not chosen or fields.get("offered") == str(len(chosen))  # then those without a pair are passed over
     try:
         references = _images(state, fields, image)
         with state.reading.connect() as conn:
@@ -55,7 +56,7 @@ def invert(request: Request, sent: Sent, image: Upload = None) -> Response:
                 state.settings,
                 generator=fields.get("generator", ""),
                 images=references,
-                models_=chosen or None,
+                models_=None if everyone else chosen,
                 probe=fields.get("dictionary") or None,
                 pairs=_pairs(fields),
                 optimiser=_optimiser(fields),

@@ -1,10 +1,10 @@
 """Concepts: communities of units of several models that are each other's best matches.
 
 The graph has an edge for every significant pair of best buddies (each among the other's k best), weighted by r. With
-k = 1 it would be too thin: a set of units in four models has six pairs, of which most are second or third best. Its communities are those of Leiden
-(Traag, Waltman & van Eck 2019) under the constant Potts model (Traag, Van Dooren & Nesterov 2011): units belong
-together where the mean r among them, absent edges counted as 0, exceeds the resolution. Unlike modularity it has no
-resolution limit, so a concept does not change because a zoo grows elsewhere.
+k = 1 it would be too thin: a set of units in four models has six pairs, of which most are second or third best. Its
+communities are those of Leiden (Traag, Waltman & van Eck 2019) under the constant Potts model (Traag, Van Dooren &
+Nesterov 2011): units belong together where the mean r among them, absent edges counted as 0, exceeds the resolution.
+Unlike modularity it has no resolution limit, so a concept does not change because a zoo grows elsewhere.
 """
 
 from __future__ import annotations

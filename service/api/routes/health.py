@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.concurrency import run_in_threadpool
 
 from rosetta.errors import Unavailable
 from rosetta.results import Check
@@ -15,6 +17,8 @@ from service.api.readiness import check_all
 from service.api.state import state_of
 
 router = APIRouter(tags=["health"])
+
+_WARM_S = 5.0  # a database that does not answer keeps nobody waiting for longer
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", response_model=Readiness, summary="Can the service do its work?")
-def readyz(request: Request) -> Response:
-    """Reaches the database, compares its schema with this version's, and reaches the broker."""
-    checks = check_all(state_of(request))
+async def readyz(request: Request) -> Response:
+    """Reaches the database, compares its schema with this version's, and reaches the broker; first it is warm."""
+    await asyncio.wait({request.app.state.warming}, timeout=_WARM_S)
+    checks = await run_in_threadpool(check_all, state_of(request))
     failed = [check for check in checks if not check.ok]
     if failed:
         message = "; ".join(f"{check.name}: {check.value}: {check.mend}" for check in failed)

@@ -227,7 +227,7 @@
   }
   find("[data-compare]").addEventListener("input", (event) => compare(Number(event.target.value)));
   undoButton.addEventListener("click", undo);
-  cancelButton.addEventListener("click", () => job && fetch(`/v1/jobs/${job.id}/cancel`, { method: "POST" }));
+  cancelButton.addEventListener("click", () => job && fetch(`/v1/jobs/${job.id}`, { method: "DELETE" }));
   form.addEventListener("keydown", (event) => {
     const typing = event.target.matches('input:not([type="range"], [type="radio"], [type="checkbox"])');
     if (event.key === "z" && (event.ctrlKey || event.metaKey) && !typing) {

@@ -120,6 +120,20 @@ def test_a_box_that_reaches_out_of_the_square_counts_as_far_as_it_is_seen(ask, p
     assert wider.note.startswith("only the part of the box inside the central square counts")
 
 
+def test_another_box_needs_no_network_and_finds_the_same(ask, picture, settings, monkeypatch):
+    whole, _ = ask(picture)
+    monkeypatch.setattr(Eyes, "forward", None)
+    _, kept = ask(picture, box=(45, 12, 30, 40))
+    monkeypatch.undo()
+    cache, row = Cache(settings), whole.models[0]
+    for layer in ("colours", "means"):
+        cache.maps_path(looked_key(whole.digest, SIZE, row.source, row.weights_digest, layer), 0).unlink()
+    _, close = ask(picture, box=(45, 12, 30, 40.0001))
+    for one, other in zip(kept.items, close.items, strict=True):
+        assert (one.unit, one.peak) == (other.unit, other.peak)
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
 def test_the_maps_are_kept_to_be_shown(ask, picture, settings):
     look, _ = ask(picture, box=SQUARES[RED])
     cache, row = Cache(settings), look.models[0]
