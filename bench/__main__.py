@@ -16,6 +16,7 @@ BENCHMARKS = {
     "large": "bench.large",
     "load": "bench.load",
     "match_http": "bench.match_http",
+    "pages": "bench.pages",
     "inversion": "bench.inversion",
     "map": "bench.map",
 }
