@@ -87,7 +87,7 @@ def _seed(connection: sa.Connection) -> int:
 
 def _points(address: str) -> dict[str, Any]:
     """How long the points take over HTTP, and their bytes."""
-    with httpx.Client() as client:
+    with httpx.Client(timeout=60) as client:  # the service begins only now
         seconds = []
         for _ in range(5):
             begun = time.perf_counter()
