@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +17,12 @@ from service import jobs
 from service.database import schema
 from service.engine_version import ENGINE_VERSION
 from service.queries.names import probe_row
+from service.settings import Settings
 
 N_NEIGHBORS, MIN_DIST, SEED = 15, 0.1, 0
 MOST_NEIGHBORS = 200
 MOST_UNASKED = 50_000  # live units: with more, no map is made unless someone asks
+DELAY_S = 10.0  # from the end of a mine to the map that nobody asked for
 MOST_UNITS = 250_000  # neighbours are sought among all pairs: a GPU takes a minute of it, a CPU half an hour
 
 
@@ -45,6 +49,25 @@ def submit_map(
         NotFound: when there is no such probe set.
         InvalidRequest: when a number is none, or there is nothing to lay out, or too much.
     """
+    return _submit(engine, partial(jobs.ring, engine, celery), probe, n_neighbors, min_dist, seed)
+
+
+def submit_map_unasked(engine: sa.Engine, settings: Settings, *, probe: str) -> None:
+    """Has the map made that a mine is followed by; none of so many units that it would take minutes.
+
+    A little later: concepts and pictures, which people wait for, go first.
+    """
+    with engine.connect() as connection:
+        units = sum(live for _, _, live in _mined(connection, probe_row(connection, probe).id))
+    if 0 < units <= MOST_UNASKED:
+        later = partial(jobs.ring_later, engine, delay_s=DELAY_S, settings=settings)
+        _submit(engine, later, probe, N_NEIGHBORS, MIN_DIST, SEED)
+
+
+def _submit(
+    engine: sa.Engine, ring: Callable[[int], None], probe: str, n_neighbors: int, min_dist: float, seed: int
+) -> Job:
+    """The job; `ring` is called with its number unless it is done."""
     _check(n_neighbors, min_dist, seed)
     with engine.connect() as connection:
         probe_set = probe_row(connection, probe)
@@ -68,17 +91,9 @@ def submit_map(
         if done := jobs.finished(connection, key):
             return done
     job_id = jobs.create(engine, "map", key, parameters, [{"images": units}])
-    jobs.ring(engine, celery, job_id)
+    ring(job_id)
     with engine.connect() as connection:
         return jobs.get(connection, job_id)
-
-
-def submit_map_unasked(engine: sa.Engine, celery: Celery, *, probe: str) -> None:
-    """Has the map made that a mine is followed by; none of so many units that it would take minutes."""
-    with engine.connect() as connection:
-        units = sum(live for _, _, live in _mined(connection, probe_row(connection, probe).id))
-    if 0 < units <= MOST_UNASKED:
-        submit_map(engine, celery, probe=probe)
 
 
 def _mined(connection: sa.Connection, probe_set_id: int) -> list[tuple[int, str, int]]:

@@ -9,7 +9,7 @@ locked by owner; the sweeper rings again for parts nobody answered for. Locks ar
 
 from __future__ import annotations
 
-from service.jobs.doorbell import ring, sweep
+from service.jobs.doorbell import ring, ring_later, sweep
 from service.jobs.life import MAX_ATTEMPTS, cancel, create, retry
 from service.jobs.parts import Claim, Stopped, claim, fail, heartbeat, publish, release
 from service.jobs.read import count_by_kind, count_by_state, finished, get, list_jobs
@@ -32,5 +32,6 @@ __all__ = [
     "release",
     "retry",
     "ring",
+    "ring_later",
     "sweep",
 ]

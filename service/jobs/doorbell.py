@@ -35,6 +35,19 @@ def ring(engine: sa.Engine, celery: Celery, job_id: int) -> None:
     _send(engine, celery, sorted(parts))
 
 
+def ring_later(engine: sa.Engine, job_id: int, delay_s: float, settings: Settings) -> None:
+    """Has the sweeper ring for a job that nobody rang for, `delay_s` seconds from now or soon after.
+
+    Its parts pass for rung so long ago that they are stale by then.
+    """
+    with engine.begin() as connection:
+        connection.execute(
+            sa.update(job_parts)
+            .where(job_parts.c.job_id == job_id, job_parts.c.state == "queued", job_parts.c.rung_at.is_(None))
+            .values(rung_at=NOW + timedelta(seconds=delay_s - settings.stale_s))
+        )
+
+
 def sweep(engine: sa.Engine, celery: Celery, settings: Settings) -> int:
     """How many parts were rung for again: never rung, stale, or left by a worker whose lease ran out.
 

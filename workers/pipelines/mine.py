@@ -81,4 +81,4 @@ def _follow(context: Context, probe: str, *, compared: bool) -> None:
         return
     if compared:
         submit_cluster(context.engine, context.celery, probe=probe)
-    submit_map_unasked(context.engine, context.celery, probe=probe)
+    submit_map_unasked(context.engine, context.settings, probe=probe)

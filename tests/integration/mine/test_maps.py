@@ -100,12 +100,12 @@ def test_numbers_that_are_none(engine, celery, zoo, numbers):
         submit_map.submit_map(engine, celery, probe="planted", **numbers)
 
 
-def test_nothing_to_lay_out(engine, celery, zoo):
+def test_nothing_to_lay_out(engine, settings, celery, zoo):
     with engine.begin() as connection:
         empty = rows.add_probe_set(connection, "empty")
     with pytest.raises(InvalidRequest, match="rosetta mine --probe empty"):
         submit_map.submit_map(engine, celery, probe="empty")
-    submit_map.submit_map_unasked(engine, celery, probe="empty")  # no error of a mine
+    submit_map.submit_map_unasked(engine, settings, probe="empty")  # no error of a mine
     with engine.begin() as connection:
         rows.add_profile(connection, empty, rows.add_model(connection, "dead", 2), 2, dead=(0, 1))
     with pytest.raises(InvalidRequest, match="no unit on it is alive"):
@@ -136,10 +136,15 @@ def test_every_mine_is_followed_by_a_map_of_all_that_was_mined(engine, settings,
     monkeypatch.setattr(submit_map, "MOST_UNASKED", 1000)
     worker(submit_mine(engine, celery, settings, probe="faces", models=["age-net"], sketch_only=True))
     (first,) = queued()
+    # Not at once: what people wait for goes first, and then the sweeper rings.
+    rung = sa.select(sa.func.clock_timestamp() - schema.job_parts.c.rung_at)
+    with engine.connect() as connection:
+        ago = connection.scalar(rung.where(schema.job_parts.c.job_id == first.id)).total_seconds()
+    assert 0 < settings.stale_s - ago <= submit_map.DELAY_S
     worker(submit_mine(engine, celery, settings, probe="faces", models=["dcgan-faces", "age-net"]))
     assert [job.id for job in queued()] == [first.id]  # with the generator they are too many
     monkeypatch.undo()
-    submit_map.submit_map_unasked(engine, celery, probe="faces")
+    submit_map.submit_map_unasked(engine, settings, probe="faces")
     _, second = queued()
     statistics = schema.unit_statistics.c
     with engine.connect() as connection:
