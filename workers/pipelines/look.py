@@ -40,7 +40,7 @@ def run(context: Context) -> None:
     digest, cache = wanted["image"], Cache(context.settings)
     probes = ImageProbes([uploaded_image(context.settings, digest)], probe_set.height)
     found: list[dict[str, Any]] = []
-    written, left_out = set(), 0
+    used, left_out = set(), 0
     for done, (number, name) in enumerate(zip(ids, wanted["models"], strict=True)):
         context.report(done, len(ids), f"{name} looks")
         with context.engine.connect() as connection:  # one network at a time: together they may not fit
@@ -51,21 +51,27 @@ def run(context: Context) -> None:
             layer.name: cache.maps_path(looked_key(digest, probe_set.height, source, weights_digest, layer.name), 0)
             for layer in model.layout.layers
         }
-        maps = _kept(cache, paths)
-        if maps is None:
-            maps = _maps(probes, model, context.settings.device)
-            for layer, path in paths.items():
-                cache.write_maps(path, maps[layer].numpy())
-            maps = _kept(cache, paths) or maps  # as another box finds them
-        written.update(paths.values())
-        best, without = _ranked(model, maps, statistics, region)
+        best, without = _ranked(model, _looked(cache, paths, probes, model, context), statistics, region)
+        used.update(paths.values())
         found += best
         left_out += without
-    cache.trim(keep=written)
+    cache.trim(keep=used)
     found.sort(key=lambda match: -match["score"])
     best = [{"probe_set": probe_set.name, **match} for match in found[:KEPT]]
     with context.publish({"matches": best, "left_out": left_out}):
         pass
+
+
+def _looked(
+    cache: Cache, paths: Mapping[str, Path], probes: ImageProbes, model: MinedModel, context: Context
+) -> dict[str, Tensor]:
+    """The model's maps on the one image, float32 [C, H, W] by layer: kept ones, or made now and kept."""
+    if kept := _kept(cache, paths):
+        return kept
+    maps = _maps(probes, model, context.settings.device)
+    for layer, path in paths.items():
+        cache.write_maps(path, maps[layer].numpy())
+    return _kept(cache, paths) or maps  # in the precision that another box will find
 
 
 def _kept(cache: Cache, paths: Mapping[str, Path]) -> dict[str, Tensor] | None:
