@@ -10,6 +10,7 @@ from typing import Literal, Self, overload
 import httpx
 
 from rosetta import exports, operations
+from rosetta.client_directions import AsyncDirectionCalls
 from rosetta.client_interventions import AsyncInterventionCalls
 from rosetta.client_labels import AsyncLabelCalls
 from rosetta.client_maps import AsyncMapCalls
@@ -27,7 +28,9 @@ from rosetta.units import AsyncUnitHandle
 from rosetta.waiting import get_job
 
 
-class AsyncClient(AsyncMapCalls, AsyncLabelCalls, AsyncSearchCalls, AsyncTranslationCalls, AsyncInterventionCalls):
+class AsyncClient(
+    AsyncMapCalls, AsyncLabelCalls, AsyncSearchCalls, AsyncTranslationCalls, AsyncInterventionCalls, AsyncDirectionCalls
+):
     """Talks to a Rosetta service without blocking: `Client`, with its methods awaited.
 
     Args:

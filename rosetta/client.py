@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rosetta import operations
+from rosetta.client_directions import DirectionCalls
 from rosetta.client_interventions import InterventionCalls
 from rosetta.client_labels import LabelCalls
 from rosetta.client_maps import MapCalls
@@ -18,7 +19,9 @@ from rosetta.rows import Rows
 from rosetta.waiting import get_job
 
 
-class Client(ZooCalls, QuestionCalls, MapCalls, LabelCalls, SearchCalls, TranslationCalls, InterventionCalls):
+class Client(
+    ZooCalls, QuestionCalls, MapCalls, LabelCalls, SearchCalls, TranslationCalls, InterventionCalls, DirectionCalls
+):
     """Talks to a Rosetta service; safe to use from several threads.
 
     Args:

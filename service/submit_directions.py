@@ -102,7 +102,8 @@ def submit_directions(
         done = jobs.finished(connection, key)
         if done and connection.scalar(sa.select(directions.c.id).where(directions.c.job_id == done.id)) is not None:
             return done
-    payload = {"generator": row.id, "models": [model.id for model in watched], "images": samples + latents}
+    passes = samples + 2 * latents * (axes + controls)
+    payload = {"generator": row.id, "models": [model.id for model in watched], "images": passes}
     job_id = jobs.create(engine, "directions", key, parameters, [payload])
     jobs.ring(engine, celery, job_id)
     with engine.connect() as connection:

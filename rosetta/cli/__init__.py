@@ -41,6 +41,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "ask": Entry("rosetta.cli.ask:ask", "Ask a question in plain words."),
         "concepts": Entry("rosetta.cli.concepts:concepts", "List and show what several models share; find it anew."),
         "dictionary": Entry("rosetta.cli.dictionary:dictionary", "Show best buddies of one model in several."),
+        "directions": Entry("rosetta.cli.directions:directions", "Find along what a generator changes most; walk."),
         "effects": Entry("rosetta.cli.effects:effects", "Show what a generator's units cause; measure it."),
         "labels": Entry("rosetta.cli.labels:labels", "Say, list and remove what units and concepts answer to."),
         "map": Entry("rosetta.cli.map:map_", "List, make and save maps: all units in two dimensions."),

@@ -10,6 +10,7 @@ from service.api import failures
 from service.web import (
     assets,
     concepts,
+    directions,
     effects,
     home,
     images,
@@ -30,6 +31,7 @@ _PAGES = (
     models,
     units,
     effects,
+    directions,
     concepts,
     maps,
     labels,

@@ -35,7 +35,7 @@ def run(context: Context) -> None:
         NotFound: when a model or the probe set was removed meanwhile.
     """
     wanted, device = context.parameters, device_of(context.settings.device)
-    total = wanted["samples"] + wanted["latents"]
+    drawn, total = wanted["samples"] + wanted["latents"], context.payload["images"]
     context.report(0, total, "loading the models")
     ids = [context.payload["generator"], *context.payload["models"]]
     with context.engine.connect() as connection:
@@ -48,7 +48,7 @@ def run(context: Context) -> None:
     generator = chosen[0].network
     generator.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     truncation = probe_set.truncation if probe_set is not None else None
-    probes = GeneratorProbes(generator, wanted["seed"], total, truncation, wanted["class_index"])
+    probes = GeneratorProbes(generator, wanted["seed"], drawn, truncation, wanted["class_index"])
 
     def samples() -> Iterator[Latents]:
         for start in range(0, wanted["samples"], _BATCH):
@@ -60,11 +60,11 @@ def run(context: Context) -> None:
     sums = MovementSums(
         generator, found.steps, moments.random(wanted["controls"], wanted["seed"]), subjects, 1.0, _ROWS
     )
-    done = 0
-    for batch in _batches(probes, wanted["samples"], total) if subjects else ():
-        context.report(wanted["samples"] + done, total, f"moving along {len(found.steps)} directions")
+    done, passes = wanted["samples"], 2 * (wanted["axes"] + wanted["controls"])
+    for batch in _batches(probes, wanted["samples"], drawn) if subjects else ():
+        context.report(done, total, f"moving along {len(found.steps)} directions")
         sums.update(_in_space(generator, batch.to(device), found))
-        done += len(batch.values)
+        done += passes * len(batch.values)
     outcome: dict[str, Any] = {"axes": len(found.steps)}
     with context.publish(outcome) as connection:
         number = _store(connection, context, probe_set.id if probe_set is not None else None, found)
