@@ -61,9 +61,10 @@ def show_directions(
         about = directions.get_directions(conn, int(number) if number else known[0].id)
         if about.generator != row.name:
             raise NotFound(f"directions {about.id} are of {about.generator}, not of {row.name}")
-        start = {"translation": int(translation) if translation else None, "position": int(position or 0)}
-        place = {"axis": int(axis or 0), "seed": int(seed or 0)}
-        walk_along(conn, about.id, **place, **start)  # refuses what there is none of
+        start: dict[str, Any] = {"axis": int(axis or 0), "seed": int(seed or 0)}
+        if translation:
+            start |= {"translation": int(translation), "position": int(position or 0)}
+        walk_along(conn, about.id, **start)  # refuses what there is none of
         axes = _axes(conn, about)
     latents = row.details["latents"]
     chosen = {"id": number, "seed": seed, "translation": translation, "position": position}
@@ -72,11 +73,11 @@ def show_directions(
         "directions",
         about=about,
         axes=axes,
-        axis=axes[place["axis"]],
-        seed=place["seed"],
-        translation=start["translation"],
+        axis=axes[start["axis"]],
+        seed=start["seed"],
+        translation=start.get("translation"),
         chosen=chosen,
-        strip=_strip(about, place, start),
+        strip=with_parameters(f"/v1/directions/{about.id}/walk", size=_SHOWN, **start),
         frame=(latents["width"], latents["height"]),
         steps=STEPS,
         sigma=SIGMA,
@@ -90,13 +91,6 @@ def find_directions(request: Request, generator: Annotated[str, Form()]) -> Resp
     state = state_of(request)
     job = submit_directions(state.engine, state.celery, generator=generator)
     return RedirectResponse(f"/directions/{generator}" if job.already_done else f"/jobs/{job.id}", 303)
-
-
-def _strip(about: DirectionSet, place: dict[str, int], start: dict[str, int | None]) -> str:
-    """The address of the picture that the slider shows."""
-    where = {"axis": place["axis"], "size": _SHOWN}
-    where |= {"seed": place["seed"]} if start["translation"] is None else start
-    return with_parameters(f"/v1/directions/{about.id}/walk", **where)
 
 
 def _axes(conn: sa.Connection, about: DirectionSet) -> list[Axis]:

@@ -90,9 +90,9 @@ def test_the_page(http, sets):
     assert 'href="/concepts/1"' in page
     assert f"\N{DOWNWARDS ARROW} {NET} 3" in page
     assert f"{NET} 4" not in page  # it moves no more than along random directions
-    assert f"/v1/directions/{sets[1]}/walk?axis=0&amp;size=192&amp;seed=0" in page
+    assert f"/v1/directions/{sets[1]}/walk?size=192&amp;axis=0&amp;seed=0" in page
     older = http.get(f"/directions/{GAN}", params={"id": sets[0], "axis": 2, "seed": 4}).text
-    assert f"/v1/directions/{sets[0]}/walk?axis=2&amp;size=192&amp;seed=4" in older
+    assert f"/v1/directions/{sets[0]}/walk?size=192&amp;axis=2&amp;seed=4" in older
     assert http.get(f"/directions/{GAN}", params={"axis": 3}).status_code == 404
     assert http.get(f"/directions/{GAN}", params={"id": 99}).status_code == 404
     assert http.get(f"/directions/{NET}").status_code == 422
