@@ -4,6 +4,7 @@ from service.database.schema.base import metadata
 from service.database.schema.comparisons import comparisons, matches
 from service.database.schema.concepts import concept_members, concept_versions, concepts
 from service.database.schema.directions import direction_movements, directions
+from service.database.schema.equivalents import equivalents
 from service.database.schema.interventions import effects, interventions, unit_effects
 from service.database.schema.jobs import job_parts, jobs
 from service.database.schema.labels import labels
@@ -30,6 +31,7 @@ __all__ = [
     "direction_movements",
     "directions",
     "effects",
+    "equivalents",
     "exemplars",
     "interventions",
     "job_parts",

@@ -37,6 +37,8 @@ COLUMNS = {
     "inside outside control_inside control_outside controls latents created_at",
     "directions": "directions generator space layer axis share deviation samples seed created_at",
     "direction_movements": "directions generator axis probe_set model unit concept change z q_value",
+    "equivalents": "equivalents probe_set source_model model layer unit channel k pooled pooled_chance maps "
+    "maps_chance images held_out unseen created_at",
     "labels": "label kind text author score model layer unit channel concept probe_set created_at",
     "model_pairs": "probe_set model neighbour_model best_buddies significant_best_buddies chance_best_buddies "
     "live_units neighbour_live_units share",
@@ -94,6 +96,11 @@ def zoo(engine):
         found = rows.insert(connection, schema.directions, generator_id=a, probe_set_id=probe_set, **numbers)
         moved = {"directions_id": found, "axis": 1, "model_id": b, "unit": 3, "change": 0.5, "z": 9.0, "q_value": 0.01}
         connection.execute(schema.direction_movements.insert().values(**moved))
+        numbers = {"k": 1, "ridge": 0.01, "images": 8, "held_out": 4, "unseen": True, "seed": 1, "digest": "d"}
+        by_unit = {name: [0.5, float("nan")] for name in ("pooled_by_unit", "maps_by_unit")}
+        by_unit |= {f"{name}_chance": values for name, values in by_unit.items()}
+        models = {"source_model_id": a, "target_model_id": b, "code_version": "1", "units": [0, 1]}
+        connection.execute(schema.equivalents.insert().values(probe_set_id=probe_set, **models, **numbers, **by_unit))
         made = {"kind": "inversion", "recipe": {}, "images": 1, "pairs": 6, "code_version": "1"}
         made_id = rows.insert(connection, schema.translations, generator_id=a, probe_set_id=probe_set, **made)
         image = {"reference": {}, "target": b"", "picture": b"", "space": "z", "latent": b"", "shape": [0], "start": 0}
@@ -297,3 +304,8 @@ def test_nan_is_null(engine, database_url):
         ):
             found = connection.execute(f"SELECT {column} FROM analytics.{view} WHERE probe_set = 'nan'").fetchall()
             assert set(found) == {(None,)}
+
+
+def test_what_is_dead_on_held_out_images_has_no_share(ask):
+    rows = ask("SELECT unit, pooled, maps_chance FROM analytics.equivalents ORDER BY unit")
+    assert [(row["unit"], row["pooled"], row["maps_chance"]) for row in rows] == [(0, 0.5, 0.5), (1, None, None)]
