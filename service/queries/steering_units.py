@@ -35,7 +35,7 @@ GROUP BY k.concept_id ORDER BY units DESC, k.concept_id
 class SteeringUnit:
     """A unit of the generator that pairs steer.
 
-    `correlation`: of its best pair, which is with `neighbour`. `image`: of the probe set, on which it fires most; null
+    `weight`: of its strongest pair, which is with `neighbour`. `image`: of the probe set, on which it fires most; null
     where that is not stored. `label`: the best.
     """
 
@@ -43,7 +43,7 @@ class SteeringUnit:
     layer: str
     channel: int
     address: str
-    correlation: float
+    weight: float
     neighbour: str
     image: int | None
     label: str | None
@@ -58,7 +58,7 @@ class SteeringConcept:
 
 
 def steering_units(conn: sa.Connection, recipe: Mapping[str, Any]) -> list[SteeringUnit]:
-    """The generator's units that the recipe's pairs have, those of the highest r first.
+    """The generator's units that the recipe's pairs have, the strongest first.
 
     Args:
         conn: where to look.
@@ -88,7 +88,7 @@ def steering_units(conn: sa.Connection, recipe: Mapping[str, Any]) -> list[Steer
                 row.label,
             )
         )
-    return sorted(found, key=lambda unit: (-unit.correlation, unit.number))
+    return sorted(found, key=lambda unit: (-unit.weight, unit.number))
 
 
 def steering_concepts(conn: sa.Connection, recipe: Mapping[str, Any], units: list[int]) -> list[SteeringConcept]:

@@ -67,5 +67,11 @@ def family_of(conn: sa.Connection, translation: int) -> list[Overview]:
     return [_overview(row) for row in rows]
 
 
+def made_by(conn: sa.Connection, job: int) -> int | None:
+    """What a job made, or, where it failed, the best until then; None where nothing is there, or no longer."""
+    found: int | None = conn.scalar(sa.text("SELECT max(id) FROM translations WHERE job_id = :job"), {"job": job})
+    return found
+
+
 def _overview(row: Any) -> Overview:
     return Overview(**{**row._mapping, "edits": tuple(row.edits), "models": tuple(row.models)})

@@ -31,7 +31,7 @@ def describe(edit: Mapping[str, Any]) -> str:
             what = edit.get("unit") or f"concept {edit.get('concept')}"
             by = "" if edit["action"] == "remove" else f" by {_number(edit.get('amount', 2.0))}"
             where = f" in {_box(edit['box'])}" if edit.get("box") else ""
-            return f"{edit['action']} {what}{by}{where}"
+            return f"{'mute' if edit['action'] == 'remove' else edit['action']} {what}{by}{where}"
         case "align":
             strength = edit.get("strength", 1.0)
             part = "" if strength == 1 else f", strength {_number(strength)}"

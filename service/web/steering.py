@@ -18,7 +18,7 @@ from service import jobs, recipes
 from service.api.routes.common import JobId
 from service.api.state import State, state_of
 from service.jobs.presence import workers_at_work
-from service.queries import probes, translations
+from service.queries import probes, translation_family, translations
 from service.submit_translation import preview_path, submit_recipe
 from service.web import edit_forms, images
 from service.web.jobs import refuse_other_sites
@@ -103,12 +103,13 @@ def watch(request: Request, job: JobId) -> Response:
     with state.reading.connect() as conn:
         found = jobs.get(conn, job)
         workers = workers_at_work(conn)
+        kept = translation_family.made_by(conn, job)
     if found.kind not in ("invert", "edit"):
         return RedirectResponse(f"/jobs/{job}", 303)
     if found.state == "done" and found.result:
         return RedirectResponse(f"/translations/{found.result['translation']}", 303)
     shown = preview_path(state.settings, job).is_file()
-    return render(request, "steering_job", job=found, workers=workers, shown=shown)
+    return render(request, "steering_job", job=found, workers=workers, shown=shown, kept=kept)
 
 
 def _submitted(state: State, recipe: Recipe) -> Response:

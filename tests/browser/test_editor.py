@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from service import jobs
 from service.settings import Settings
+from service.web import edit_forms
 from tests.browser.conftest import Visit
 from tests.browser.test_image_search import DROP, png
 from tests.integration.api import steering
@@ -170,6 +171,23 @@ def test_edits_queue_up_are_joined_undone_and_taken_out(visit: Visit, engine: sa
     assert visit.wrong == []
 
 
+SAID = [
+    {"kind": "shift", "dx": -8, "dy": 0.5},
+    {"kind": "zoom", "factor": 1.25},
+    {"kind": "copy-paste", "box": [1, 2, 30, 4], "to": [5, 6]},
+    {"kind": "unit", "action": "raise", "amount": 1.5, "unit": f"{GAN}/main.2:3", "box": [1, 2, 3, 4]},
+    {"kind": "unit", "action": "remove", "amount": 2, "concept": 4, "box": None},
+    {"kind": "align", "image": {"digest": "abcdef0123456789"}, "strength": 1},
+    {"kind": "align", "image": {"probe": "faces", "position": 3}, "strength": 0.5},
+]
+
+
+def test_chips_and_pages_say_the_same(visit: Visit, inversion: int) -> None:
+    visit.page.goto(f"/translations/{inversion}")
+    said = visit.page.evaluate("(edits) => edits.map(RosettaEdits.describe)", SAID)
+    assert said == [edit_forms.describe(edit) for edit in SAID]
+
+
 def test_an_image_is_dropped_to_align_to(visit: Visit, engine: sa.Engine, inversion: int) -> None:
     page = visit.page
     page.goto(f"/translations/{inversion}")
@@ -195,7 +213,7 @@ def test_what_cannot_be_made_is_said_and_what_was_asked_for_stays(
     expect(page.get_by_role("alert")).to_contain_text("'teeth' is not an address")
     expect(chips(page)).to_have_count(1)
     assert len(visit.wrong) == 2  # that it was refused, as the browser says it
-    page.get_by_role("button", name="Remove remove teeth").click()
+    page.get_by_role("button", name="Remove mute teeth").click()
     page.locator(".stage").press("ArrowLeft")
     make(page)
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()

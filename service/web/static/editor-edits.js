@@ -20,7 +20,7 @@ window.RosettaEdits = (() => {
     }
     const what = edit.unit || `concept ${edit.concept}`;
     const by = edit.action === "remove" ? "" : ` by ${number(edit.amount)}`;
-    return `${edit.action} ${what}${by}${edit.box ? ` in ${boxed(edit.box)}` : ""}`;
+    return `${edit.action === "remove" ? "mute" : edit.action} ${what}${by}${edit.box ? ` in ${boxed(edit.box)}` : ""}`;
   }
 
   const nothing = (edit) => (edit.kind === "shift" && !edit.dx && !edit.dy) || (edit.kind === "zoom" && edit.factor === 1);

@@ -23,8 +23,14 @@
   let past = [];
   let job = null;
 
-  function complain(message) {
-    problem.textContent = message;
+  function complain(message, more = null) {
+    problem.replaceChildren(message);
+    if (more) {
+      const link = document.createElement("a");
+      link.href = more;
+      link.textContent = "See the job";
+      problem.append(" ", link);
+    }
     problem.hidden = !message;
     if (message) problem.scrollIntoView({ block: "nearest" });
   }
@@ -194,11 +200,12 @@
     next.src = `/v1/jobs/${id}/preview?step=${done}`;
   }
 
-  function over({ state, result, error_message: reason }) {
+  function over({ id, state, result, error_message: reason }) {
     job = null;
     if (state === "done") return location.assign(`/translations/${result.translation}`);
     busy(false);
-    complain(state === "cancelled" ? "It was cancelled." : `It could not be made: ${reason}`);
+    if (state === "cancelled") complain("It was cancelled.");
+    else complain(`It could not be made: ${reason}.`, `/translations/jobs/${id}`);
   }
 
   function compare(percent) {
@@ -211,6 +218,7 @@
     divider.setAttribute("x2", edge);
     divider.setAttribute("visibility", percent > 0 && percent < 100 ? "visible" : "hidden");
     ghost.setAttribute("visibility", percent > 0 ? "hidden" : "visible");
+    stage.classList.toggle("sketched", percent === 0 && queue.length > 0);
   }
 
   for (const button of form.querySelectorAll("[data-add]")) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -57,19 +58,7 @@ def finish(engine: sa.Engine, settings: Settings, taken: Claim, colour: str = "r
     inversion = recipe["kind"] == "inversion"
     outcome: dict[str, int] = {}
     with jobs.publish(engine, taken, outcome) as conn:
-        translation = zoo.insert(
-            conn,
-            schema.translations,
-            kind=recipe["kind"],
-            parent_id=recipe["parent"],
-            generator_id=taken.payload["generator"],
-            probe_set_id=names.probe_row(conn, recipe["probe_set"]).id,
-            recipe=recipe,
-            images=len(recipe["images"]),
-            pairs=len(recipe["pairs"]),
-            code_version="1",
-            job_id=taken.job_id,
-        )
+        translation = zoo.insert(conn, schema.translations, **values_of(conn, taken))
         for position, image in enumerate(recipe["images"]):
             conn.execute(
                 schema.translation_images.insert().values(
@@ -89,6 +78,22 @@ def finish(engine: sa.Engine, settings: Settings, taken: Claim, colour: str = "r
         outcome["translation"] = translation
     preview_path(settings, taken.job_id).unlink(missing_ok=True)
     return translation
+
+
+def values_of(conn: sa.Connection, taken: Claim) -> dict[str, Any]:
+    """The columns of the translation that a job makes."""
+    recipe = taken.payload["recipe"]
+    return {
+        "kind": recipe["kind"],
+        "parent_id": recipe["parent"],
+        "generator_id": taken.payload["generator"],
+        "probe_set_id": names.probe_row(conn, recipe["probe_set"]).id,
+        "recipe": recipe,
+        "images": len(recipe["images"]),
+        "pairs": len(recipe["pairs"]),
+        "code_version": "1",
+        "job_id": taken.job_id,
+    }
 
 
 def play(engine: sa.Engine, settings: Settings, colour: str = "red") -> int:

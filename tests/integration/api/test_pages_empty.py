@@ -22,6 +22,8 @@ def empty(engine, settings):
         ("/", "No probe set yet: <code>rosetta probes add"),
         ("/models", "No models yet: <code>rosetta models add"),
         ("/concepts", "No concepts yet"),
+        ("/translations", "No generator is registered: <code>rosetta models add"),
+        ("/translations", "Nothing was made yet"),
         ("/jobs", "No jobs yet: <code>rosetta mine"),
         ("/jobs?state=failed", "No job is failed"),
     ],

@@ -229,6 +229,29 @@ def test_a_job_that_failed_says_why_and_leads_back(http, engine, inversion):
     assert f'href="/translations/{inversion}"' in page
 
 
+def test_the_best_until_a_failure_is_led_to(http, engine, settings, inversion):
+    path = edit(http, inversion, dx="8").headers["location"]
+    taken = steering.claim(engine, steering.waiting(engine))
+    with engine.begin() as conn:
+        kept = zoo.insert(conn, schema.translations, **steering.values_of(conn, taken))
+    jobs.fail(engine, taken, "invalid_request", "the losses of every start were not finite")
+    assert f'<a href="/translations/{kept}">The best until then</a>' in http.get(path).text
+
+
+def test_a_generator_that_shares_nothing_says_which_mine_would_help(http, engine):
+    with engine.begin() as conn:
+        zoo.add_model(conn, "new-gan", [("a", 2)], family="gan", generator=True)
+    try:
+        page = http.get("/translations", params={"generator": "new-gan"}).text
+        assert "new-gan shares no units with a model" in page
+        assert "rosetta mine --probe faces --models new-gan,MODEL --wait" in page  # not on samples, where nothing was mined
+        assert 'name="numbers"' not in page
+        assert 'name="numbers"' in http.get("/translations").text  # the one that can comes first
+    finally:
+        with engine.begin() as conn:
+            conn.execute(sa.delete(schema.models).where(schema.models.c.name == "new-gan"))
+
+
 def test_jobs_of_other_kinds_and_other_sites(http, inversion):
     assert http.get("/translations/jobs/99999").status_code == 404
     for path in (
