@@ -244,7 +244,7 @@ def test_a_generator_that_shares_nothing_says_which_mine_would_help(http, engine
     try:
         page = http.get("/translations", params={"generator": "new-gan"}).text
         assert "new-gan shares no units with a model" in page
-        assert "rosetta mine --probe faces --models new-gan,MODEL --wait" in page  # not on samples, where nothing was mined
+        assert "rosetta mine --probe faces --models new-gan,MODEL --wait" in page
         assert 'name="numbers"' not in page
         assert 'name="numbers"' in http.get("/translations").text  # the one that can comes first
     finally:
