@@ -11,6 +11,7 @@ import httpx
 
 from rosetta import exports, operations
 from rosetta.client_directions import AsyncDirectionCalls
+from rosetta.client_equivalents import AsyncEquivalentCalls
 from rosetta.client_interventions import AsyncInterventionCalls
 from rosetta.client_labels import AsyncLabelCalls
 from rosetta.client_maps import AsyncMapCalls
@@ -29,7 +30,13 @@ from rosetta.waiting import get_job
 
 
 class AsyncClient(
-    AsyncMapCalls, AsyncLabelCalls, AsyncSearchCalls, AsyncTranslationCalls, AsyncInterventionCalls, AsyncDirectionCalls
+    AsyncMapCalls,
+    AsyncLabelCalls,
+    AsyncSearchCalls,
+    AsyncTranslationCalls,
+    AsyncInterventionCalls,
+    AsyncDirectionCalls,
+    AsyncEquivalentCalls,
 ):
     """Talks to a Rosetta service without blocking: `Client`, with its methods awaited.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rosetta import operations
 from rosetta.client_directions import DirectionCalls
+from rosetta.client_equivalents import EquivalentCalls
 from rosetta.client_interventions import InterventionCalls
 from rosetta.client_labels import LabelCalls
 from rosetta.client_maps import MapCalls
@@ -20,7 +21,15 @@ from rosetta.waiting import get_job
 
 
 class Client(
-    ZooCalls, QuestionCalls, MapCalls, LabelCalls, SearchCalls, TranslationCalls, InterventionCalls, DirectionCalls
+    ZooCalls,
+    QuestionCalls,
+    MapCalls,
+    LabelCalls,
+    SearchCalls,
+    TranslationCalls,
+    InterventionCalls,
+    DirectionCalls,
+    EquivalentCalls,
 ):
     """Talks to a Rosetta service; safe to use from several threads.
 

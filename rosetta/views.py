@@ -124,8 +124,11 @@ def job_note(job: Job) -> str:
 def job_subject(job: Job) -> str:
     """What a job works on."""
     parameters = job.parameters
-    if subject := {"register": "name", "inspect": "source", "cluster": "probe", "map": "probe"}.get(job.kind):
+    subjects = {"register": "name", "inspect": "source", "cluster": "probe", "map": "probe", "walk": "generator"}
+    if subject := subjects.get(job.kind, "generator" if job.kind == "directions" else None):
         return str(parameters.get(subject, ""))
+    if job.kind == "translate":
+        return f"{parameters.get('probe', '')}: {' to '.join(parameters.get('models') or ())}"
     if job.kind == "correlate":
         return f"{parameters.get('probe', '')}: {parameters.get('unit', '')}"
     models = parameters.get("models") or ()

@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         return self.data_dir / "checkpoints"
 
     @property
+    def equivalents_dir(self) -> Path:
+        """Where coefficients of translations between models lie, by digest."""
+        return self.data_dir / "equivalents"
+
+    @property
     def all_weights_dirs(self) -> tuple[Path, ...]:
         """The folders that a request may name weights in."""
         return (self.uploads_dir, *self.weights_dirs)

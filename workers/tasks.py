@@ -41,6 +41,7 @@ PIPELINES = {
     "intervene": "workers.pipelines.intervene",
     "directions": "workers.pipelines.directions",
     "walk": "workers.pipelines.walk",
+    "translate": "workers.pipelines.translate",
 }
 
 stopping = Event()  # set when this worker is asked to shut down

@@ -49,6 +49,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "invert": Entry("rosetta.cli.steering:invert", "Have a generator make images that other models recognise."),
         "edit": Entry("rosetta.cli.steering:edit", "Move, enlarge, copy, silence: change what was made."),
         "translations": Entry("rosetta.cli.translations:translations", "List, show and make again what was made."),
+        "translate": Entry("rosetta.cli.translate:translate", "Tell a model's units from another's."),
         "sql": Entry("rosetta.cli.sql:sql", "Run one SQL query, read-only."),
         "export": Entry("rosetta.cli.sql:export", "Write a table to a Parquet, CSV or JSON Lines file."),
     },

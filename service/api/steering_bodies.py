@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rosetta.edits import Align, ChangeUnit, CopyPaste, ImageReference, PairChoice, Shift, Zoom
 from rosetta.interventions import Action
 from rosetta.recipes import Optimiser
-from service import submit_directions, submit_effects
+from service import submit_directions, submit_effects, submit_equivalents
 from service.queries.matched_pairs import Q_VALUE
 from service.recipes import Space
 
@@ -80,3 +80,15 @@ class FindDirections(_Body):
     controls: int = Field(submit_directions.CONTROLS, description="random directions beside them")
     class_index: int | None = Field(None, description="else, of a generator with classes, each sample draws its own")
     seed: int = 0
+
+
+class FitEquivalents(_Body):
+    """The units of a target model, to be told from those of a source that match them."""
+
+    source: str = Field(examples=["efficientnet-lite0"])
+    target: str = Field(examples=["dcgan-faces"])
+    probe: str | None = Field(None, description="on which the two were compared; else the newest such")
+    k: int | None = Field(None, description="matches that a unit is told from; else as many as mining kept, up to 10")
+    ridge: float = Field(submit_equivalents.RIDGE, description="of the mean variance of a unit's matches")
+    held_out: int = Field(submit_equivalents.HELD_OUT, description="images it is tested on, not fitted on")
+    seed: int | None = Field(None, description="of these; else the probe set's + 1")
