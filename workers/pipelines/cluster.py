@@ -43,7 +43,7 @@ def run(context: Context) -> None:
     context.report(0, 1, "reading best buddies")
     with context.engine.connect() as connection:
         probe_set = probe_row(connection, wanted["probe"])
-        chosen = {"probe_set": probe_set.id, "q_value": wanted["q_value"], "k": wanted["k"]}
+        chosen = {"probe_set": probe_set.id, "q_value": wanted["q_value"], "k": wanted.get("k", 1)}
         found = connection.execute(sa.text(_EDGES), chosen)
         edges = np.fromiter(map(tuple, found), _EDGE)
     ends = np.empty(2 * len(edges), [("model", "i8"), ("unit", "i8")])
@@ -93,7 +93,7 @@ def _store_version(connection: sa.Connection, context: Context, probe_set_id: in
         version=newest.scalar_subquery() + 1,
         resolution=wanted["resolution"],
         q_value=wanted["q_value"],
-        k=wanted["k"],
+        k=wanted.get("k", 1),  # a job of before there was a choice
         seed=wanted["seed"],
         stability_seeds=SEEDS,
         pairs=pairs,
