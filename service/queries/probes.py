@@ -20,6 +20,8 @@ from service.queries import names, pages
 from service.settings import Settings
 from service.uploads import DIGEST, image_path
 
+_UNASKED = ("cluster", "map", "pictures", "embed_text")
+
 LARGEST_COUNT = 10_000_000
 DEFAULT_SIZE = 256
 _SIZES = range(8, 2049)
@@ -153,18 +155,22 @@ def add_image_probe(
 def remove_probe(conn: sa.Connection, name: str) -> None:
     """Deletes a probe set and all that was mined on it. Uploaded images stay: another may hold them.
 
+    Jobs that nobody asked for, which follow a mine or a page, are cancelled with it.
+
     Raises:
         NotFound: when there is none of that name.
-        Conflict: when a job is at work on it.
+        Conflict: when another job is at work on it.
     """
     row = names.probe_row(conn, name)
-    conn.execute(sa.select(probe_sets.c.id).where(probe_sets.c.id == row.id).with_for_update())
-    working = conn.scalar(
-        sa.select(jobs.c.id)
-        .where(jobs.c.state.in_(("queued", "running")), jobs.c.parameters["probe"].astext == name)
-        .order_by(jobs.c.id)
-        .limit(1)
+    on_it = sa.and_(jobs.c.state.in_(("queued", "running")), jobs.c.parameters["probe"].astext == name)
+    # Jobs before the probe set, as a worker that publishes locks them.
+    conn.execute(
+        sa.update(jobs)
+        .where(on_it, jobs.c.kind.in_(_UNASKED))
+        .values(state="cancelled", finished_at=sa.func.clock_timestamp())
     )
+    conn.execute(sa.select(probe_sets.c.id).where(probe_sets.c.id == row.id).with_for_update())
+    working = conn.scalar(sa.select(jobs.c.id).where(on_it).order_by(jobs.c.id).limit(1))
     if working is not None:
         raise Conflict(
             f"job {working} mines on {name}: wait for it, or stop it with `rosetta jobs cancel {working}`",
